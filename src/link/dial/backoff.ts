@@ -3,24 +3,26 @@ import { EnigmError, isAuthenticationFailure } from '../../errors.ts'
 
 const FIRST_MS = 100
 /**
- * A resolver that was only unreachable is found within a second of its return, at one dial per
- * second.
+ * The longest wait between dials. At one dial per second, an unreachable resolver is found within a
+ * second of its return.
  */
 const MAX_MS = 1000
 /**
- * An identity error ends only when somebody changes the configuration of the peer, seldom within a
- * second.
+ * The longest wait after an identity error. This error ends only when somebody changes the
+ * configuration of the peer, which is rarely a matter of seconds.
  */
 const MAX_AUTHENTICATION_MS = 5000
-/** Never sooner: at most one dial per second is documented. */
+/**
+ * Each wait is up to 2% longer, and never shorter: the docs promise at most one dial per second.
+ */
 const JITTER = 0.02
 /**
- * Bounds connections that come up and die without an answer, of a resolver that answered before:
- * this many in a row at once, then this many per second. A question, or a restart, that kills a few
+ * Limits the connections that come up and die without an answer, if the resolver answered before:
+ * 8 in a row without a wait, then 4 per second. A question or a restart that kills a few
  * connections must not cost the other queries their answers.
  */
 const UNANSWERED = { most: 8, perMs: 1 / 250 }
-/** After this time without an answer the resolver no longer counts as one that answers. */
+/** After this time without an answer, a resolver counts as one that does not answer. */
 const UNANSWERED_FOR_MS = 10_000
 
 /** Decides when the next dial may start, and which error queries get until then. */
@@ -30,7 +32,7 @@ export class Backoff {
   #failures = 0
   #everUp = false
   #untilMs = 0
-  /** This path gave an answer, and fewer connections died since than `UNANSWERED` allows. */
+  /** The resolver answered, and fewer connections died since then than `UNANSWERED` allows. */
   #answers = false
   /** How many more connections may die. */
   #left = UNANSWERED.most
@@ -53,7 +55,8 @@ export class Backoff {
   }
 
   /**
-   * How long the next dial must wait although it is not refused: no query fails for this reason.
+   * How many ms the next dial must wait, although it is not refused. Queries wait with it and do
+   * not fail.
    */
   get waitMs(): number {
     if (this.#left >= 1) return 0
@@ -86,8 +89,8 @@ export class Backoff {
   }
 
   /**
-   * A connection came up and died without an answer. This is a failed dial if the resolver has not
-   * answered for long; otherwise it is one of a bounded number.
+   * A connection came up and died without an answer. It counts as a failed dial if the resolver has
+   * not answered for 10 s; otherwise it counts against `UNANSWERED`.
    */
   died(): void {
     const nowMs = this.#clock.nowMs()
@@ -95,13 +98,13 @@ export class Backoff {
     this.#unansweredSinceMs ??= nowMs
     if (nowMs - this.#unansweredSinceMs >= UNANSWERED_FOR_MS) this.#answers = false
     if (this.#answers) this.#left--
-    else this.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
+    else this.failed(new EnigmError('connect-failed', 'the resolver accepts connections but answers nothing'))
   }
 
   /**
-   * Records that a dial that began at `sinceMs` failed. The first failure after a success causes no
-   * wait. The wait counts from the beginning of the dial: a dial that an unreachable network held
-   * for 3 s has waited already, and one that is always in progress finds the network as soon as it
+   * Records the failure of a dial that began at `sinceMs`. The first failure after a success causes
+   * no wait. The wait counts from the beginning of the dial: if an unreachable network held the
+   * dial for 3 s, the wait is over already. So a dial is always in progress when the network
    * returns.
    */
   failed(error: EnigmError, sinceMs: number = this.#clock.nowMs()): void {

@@ -3,7 +3,7 @@ import { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
 import { viewOf } from '../../dns/octets.ts'
 
-/** TLS during its handshake, and the TCP below it. */
+/** A TLS socket during its handshake, and the TCP socket below it. */
 export interface TlsStream {
   readonly socket: TLSSocket
   readonly tcp: Socket
@@ -14,14 +14,14 @@ export interface TlsStream {
   readonly closeNotified?: () => boolean
 }
 
-/** TLS over a byte stream that exists. `held`: as for `openTls`. */
+/** Starts TLS over an existing byte stream. `held`: as for `openTls`. */
 export function tlsOver(tcp: Socket, options: ConnectionOptions, held: boolean): TlsStream {
   return held ? heldTls(tcp, options) : { socket: connectTls({ ...options, socket: tcp }), tcp }
 }
 
 /**
- * Starts TCP to an address, and TLS over it. `held`: the end of TLS can be distinguished from the
- * end of TCP, see `HeldTcp`.
+ * Starts TCP to an address, and TLS over it. `held`: whether the result can distinguish the end of
+ * TLS from the end of TCP, see `HeldTcp`.
  */
 export function openTls(options: ConnectionOptions & TcpNetConnectOpts, held: boolean): TlsStream {
   if (!held) {
@@ -50,7 +50,7 @@ function heldTls(tcp: Socket, options: ConnectionOptions): TlsStream {
 class HeldTcp extends Duplex {
   readonly #tcp: Socket
   #ended = false
-  /** TCP ended without a close_notify of the peer. */
+  /** TCP ended before the peer sent close_notify. */
   endedByTcp = false
 
   constructor(tcp: Socket) {
@@ -86,8 +86,8 @@ class HeldTcp extends Duplex {
   }
 
   /**
-   * One turn after the last octets. In that turn TLS reports whether they held the peer's
-   * close_notify.
+   * Ends the stream one turn after the last octets. In that turn TLS reports whether these octets
+   * held the peer's close_notify.
    */
   #endSoon(): void {
     if (!this.#ended || this.endedByTcp || this.readableLength > 0) return
@@ -99,7 +99,9 @@ class HeldTcp extends Duplex {
   }
 }
 
-/** Records are views of a page: an array for each record cost as much time as parsing the reply. */
+/**
+ * Records are views of one page. A new array per record would cost as much as parsing the reply.
+ */
 const PAGE_OCTETS = 16_384
 
 const readers = new WeakMap<Duplex, DirectReads>()
@@ -118,7 +120,7 @@ export class DirectReads {
     callback: (octets) => this.#came(octets),
   }
 
-  /** Must be called as soon as the socket exists, before it reads. */
+  /** Sets the socket. Must be called as soon as the socket exists, before it reads. */
   of(socket: Duplex): void {
     this.#socket = socket
     readers.set(socket, this)
@@ -126,13 +128,13 @@ export class DirectReads {
 
   listen(listener: (octets: Uint8Array) => void): void {
     this.#listener = listener
-    // The owner must have its carrier before the carrier reports a peer that sent data unasked, so
-    // nothing is read before the next microtask.
+    // Nothing is read before the next microtask: the owner must have its carrier before the carrier
+    // reports that the peer sent data without a request.
     queueMicrotask(() => this.#early(listener))
   }
 
   /**
-   * Earlier octets are still in the stream. To read them restarts a reader that the stream had
+   * Reads the octets that are still in the stream. This also restarts a reader that the stream had
    * stopped.
    */
   #early(listener: (octets: Uint8Array) => void): void {
@@ -143,16 +145,16 @@ export class DirectReads {
   #came(length: number): boolean {
     if (this.#listener === undefined) return this.#socket?.push(Buffer.from(this.#page.subarray(0, length))) ?? false
     this.#listener(viewOf(this.#page, 0, length))
-    // Code that wrongly keeps a view sees zeros, and no octets of answers stay here.
+    // So code that wrongly keeps a view sees zeros, and no octets of answers stay in memory here.
     this.#page.fill(0, 0, length)
     return true
   }
 }
 
 /**
- * Calls `listener` with received octets, never before this function returns: directly if the socket
- * was made for it, else from its stream. The octets are views that are wiped after the call: copy
- * what you keep. Only once per socket.
+ * Calls `listener` with received octets, never before this function returns. The octets are views
+ * that are wiped after the call: copy what you keep. Call it only once per socket. Sockets with
+ * `DirectReads` pass their octets directly; the others through their stream.
  */
 export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {
   const direct = readers.get(socket)

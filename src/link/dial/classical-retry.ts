@@ -6,28 +6,28 @@ import type { AddressAttempt } from './race.ts'
 import { groupOffer } from './tls-settings.ts'
 
 /**
- * A first message with X25519MLKEM768 takes two packets, and some devices drop it. If TCP is up and
- * nothing at all came back for this long, or for three round trips, it is sent again without that
- * group. Longer than a lost segment costs (RFC 6298: a first retransmission after 200 ms to 1 s).
+ * A ClientHello with X25519MLKEM768 takes two packets, and some devices drop it. If TCP is up and
+ * the peer sends nothing for this long, or for three round trips, the handshake is retried without
+ * this group. A lost segment costs less time (RFC 6298: it is first repeated after 200 ms to 1 s).
  */
 const STALLED_MS = 1000
 const STALLED_RTTS = 3
 const MAX_STALLED_MS = 1500
-/** After the shorter message alone got through, dials begin with it for this time. */
+/** When only the shorter ClientHello got through, dials begin with it for this time. */
 const REMEMBER_MS = 600_000
 
-/** Whether long first messages get through to one resolver. Kept between dials of one link. */
+/** Remembers whether a long ClientHello reaches one resolver. Kept between dials of one link. */
 export class HelloMemory {
   #classicalUntilMs = Number.NEGATIVE_INFINITY
 
-  /** Whether only the shorter message got through lately. */
+  /** Whether only the shorter ClientHello got through in the last 10 minutes. */
   isClassical(nowMs: number): boolean {
     return nowMs < this.#classicalUntilMs
   }
   onlyClassical(nowMs: number): void {
     this.#classicalUntilMs = nowMs + REMEMBER_MS
   }
-  /** The network changed. */
+  /** Forgets everything, because the network changed. */
   forget(): void {
     this.#classicalUntilMs = Number.NEGATIVE_INFINITY
   }
@@ -42,9 +42,10 @@ export interface RetryTools {
 }
 
 /**
- * A handshake that is repeated with classical groups if its first message meets silence, or an end
- * without one octet. Who drops the message can force that, so it is recorded in the protection, and
- * it never happens if `tls.groups` of the resolver has no classical group.
+ * A handshake that is retried with classical groups only, if the peer sends no octet in reply to
+ * its ClientHello. A device that drops the ClientHello can force this retry. Therefore the
+ * protection records it, and it never happens if `tls.groups` of the resolver has no classical
+ * group.
  */
 export function withClassicalRetry(
   options: HandshakeOptions,
@@ -142,7 +143,7 @@ class TwoAttempts implements AddressAttempt<Secured> {
     const { clock, hellos } = this.#tools
     const forced = attempt !== this.#first && this.#first?.heard() !== true
     if (forced && this.#first !== undefined) hellos.onlyClassical(clock.nowMs())
-    for (const other of this.#live) if (other !== attempt) other.abandon(new EnigmError('closed', 'the other first message was answered'))
+    for (const other of this.#live) if (other !== attempt) other.abandon(new EnigmError('closed', 'the other ClientHello was answered'))
     this.#resolve(forced ? { ...secured, protection: { ...secured.protection, groupForced: true } } : secured)
   }
 

@@ -11,27 +11,27 @@ import type { TlsSessions } from './sessions.ts'
 import { hadNoRoute } from './tls-faults.ts'
 
 /**
- * Limit for TCP and TLS together. A slower resolver is of no use to a client that waits 4 s for an
- * answer. Behind hops it is longer: the dial goes on for later queries.
+ * Limit for TCP and TLS together. A slower resolver does not help a client that waits 4 s for an
+ * answer. Behind proxies the limit is longer, because later queries can use the connection.
  */
 export const HANDSHAKE_TIMEOUT_MS = 3000
 
-/** An established connection to a resolver; its type says whether the peer is authenticated. */
+/** An established connection to a resolver. `P` says whether the peer is authenticated. */
 export interface Connection<P extends Protection = Protection> extends Secured {
   readonly address: string
   readonly protection: P
-  /** From the first SYN to the end of the successful handshake. */
+  /** The time from the first SYN to the end of the successful handshake. */
   readonly handshakeMs: number
   /**
-   * Behind hops: the time of the TLS handshake with the resolver, about one round trip of the whole
-   * route. Absent: it is dialled directly, and the first answer tells soon enough.
+   * Behind proxies: the time of the TLS handshake with the resolver, about one round trip of the
+   * whole route. Absent on a direct path, where the first answer gives the round trip soon enough.
    */
   readonly routeRttMs?: number
 }
 
 /**
- * The address with which a dial begins: after those that the last dials tried in vain, so that each
- * gets its turn even if a dial ends before all were tried.
+ * Chooses the address with which the next dial begins: the one after those that failed in the last
+ * dials. So every address is tried, even if each dial ends before it has tried all.
  */
 export class AddressTurns {
   #tried = 0
@@ -54,7 +54,7 @@ export interface ConnectOptions {
   readonly sessions: TlsSessions
   /** Aborts with its reason. */
   readonly signal?: AbortSignal
-  /** Tried first: the address that worked last (RFC 8305 section 4). */
+  /** The address that worked last. It is tried first (RFC 8305 section 4). */
   readonly first?: string | undefined
   /** Kept between dials. Without it each dial begins with the first address. */
   readonly turns?: AddressTurns
@@ -68,10 +68,10 @@ export interface ConnectOptions {
 }
 
 /**
- * Dials a resolver at its pinned addresses. `strict` gives an authenticated connection or rejects
- * with an EnigmError before a DNS octet is written; there is no fallback. `opportunistic` (RFC 8310
- * section 5) also gives a connection whose peer did not prove its identity, with the reason. An
- * error of a relay names it as the hop.
+ * Dials a resolver at its pinned addresses. With `strict` it returns an authenticated connection,
+ * or rejects with an EnigmError before a DNS octet is written; there is no fallback. With
+ * `opportunistic` (RFC 8310 section 5) it also returns a connection whose peer did not prove its
+ * identity, with the reason. If a relay is dialled, errors name the relay as the hop.
  */
 export function connect(endpoint: StrictEndpoint, transport: Transport, options: ConnectOptions): Promise<Connection<Authenticated>>
 export function connect(endpoint: Endpoint, transport: Transport, options: ConnectOptions): Promise<Connection>
@@ -102,7 +102,7 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
         onTcp()
       }
       const to = { endpoint, transport, sessions }
-      // Behind hops silence may be that of a hop, which says nothing about the first message.
+      // Behind proxies a silent proxy may be the cause, which says nothing about the ClientHello.
       const attempt = route.length > 0 ? dial(to, address, port, step) : withClassicalRetry(to, { address, port }, step, tools)
       const done = async (): Promise<Connection> => {
         try {
@@ -134,7 +134,9 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
   return transport === 'odoh' && endpoint.odoh !== undefined ? dialled.catch(namedAs(endpoint.odoh.relay)) : dialled
 }
 
-/** Names the relay in an error of its dial, unless the error is ours or of a hop before it. */
+/**
+ * Names the relay in an error of its dial, unless the error is ours or of a hop before the relay.
+ */
 function namedAs(relay: string): (error: unknown) => never {
   return (error) => {
     const fault = asEnigmError(error)

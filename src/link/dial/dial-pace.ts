@@ -2,7 +2,7 @@ import type { Clock } from '../../clock.ts'
 import type { EnigmError } from '../../errors.ts'
 
 /**
- * While a resolver is unreachable, all its links together dial it once in this time, over all
+ * While a resolver is unreachable, all its links together start one dial in this time, over all
  * addresses and transports.
  */
 const EVERY_MS = 1000
@@ -33,7 +33,7 @@ export class DialPace {
     this.#links.push(link)
   }
 
-  /** Takes the turn and returns 0, or returns the time in ms to wait before the next call. */
+  /** Returns 0 if a dial may start now, else the time in ms to wait before the next call. */
   turnInMs(): number {
     const nowMs = this.#clock.nowMs()
     if (this.refusal() !== undefined) return EVERY_MS
@@ -45,7 +45,7 @@ export class DialPace {
     return 0
   }
 
-  /** The last turn sent nothing, because there was no route. It does not count. */
+  /** The last dial does not count: it sent nothing, because there was no route. */
   giveBack(): void {
     this.#lastMs = this.#beforeMs
   }

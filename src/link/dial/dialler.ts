@@ -6,18 +6,19 @@ import type { Carrier, Opened } from '../carriers/carrier.ts'
 import { Backoff } from './backoff.ts'
 import type { DialPace } from './dial-pace.ts'
 
-/** How to dial, and how to forget saved state. */
+/** How to dial one resolver, and how to forget saved state. */
 export interface DialTarget<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly resolver: string
   readonly transport: Transport
   /**
-   * Rejects with an EnigmError, or with the signal's reason when aborted. `first`: the address to
-   * try first. `onOverdue`: see RaceOptions.
+   * Dials the resolver. Rejects with an EnigmError, or with the signal's reason when aborted.
+   * `first`: the address to try first. `onOverdue`: see RaceOptions.
    */
   dial(signal: AbortSignal, first: string | undefined, onOverdue: (overdue: () => EnigmError | undefined) => void): Promise<Opened<P, C>>
   forgetSessions(): void
   /**
-   * The query that tests whether its resolver answers; absent: a root query. A message without OPT.
+   * The query that tests whether the resolver answers, a message without OPT. Default: a query for
+   * the root.
    */
   readonly probe?: Uint8Array
 }
@@ -27,8 +28,8 @@ export interface DialTools {
   readonly random: Random
   readonly emit: Emit
   /**
-   * Called before each dial. It may `renew` the link: if the network changed and only this dial
-   * notices it, no session of the last network may be used.
+   * Called before each dial. It may `renew` the link: if the network has just changed, the dial
+   * must not use a TLS session of the last network.
    */
   readonly beforeDial?: () => void
   /** Shared by the links of one resolver; it also decides whether any dial is allowed. */
@@ -36,12 +37,12 @@ export interface DialTools {
 }
 
 /**
- * Devices that change networks together (a train, a power cut) must not dial together, unless a
- * query waits.
+ * A dial that no query waits for is delayed by a random time up to this. So devices that change
+ * networks together (in a train, after a power cut) do not all dial at once.
  */
 const EAGER_SPREAD_MS = 150
 
-/** Is notified of the result of a dial. `aside`: it was started by `dialAside`. */
+/** Receives the result of a dial. `aside`: the dial was started by `dialAside`. */
 interface DialListener<P extends Protection, C extends Carrier<P>> {
   /** Takes the connection. */
   up(opened: Opened<P, C>, aside: boolean): void
@@ -57,8 +58,8 @@ interface Dial {
 }
 
 /**
- * Dials one resolver with backoff, first at the address that worked last: one dial at a time for
- * the connection that all queries use, and others besides it.
+ * Dials one resolver with backoff, first at the address that worked last. It runs one dial at a
+ * time for the connection that all queries use, and other dials in addition ("aside").
  */
 export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly backoff: Backoff
@@ -112,14 +113,14 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     return this.#begin(true)
   }
 
-  /** Dials soon, before a query needs it. */
+  /** Dials after a short random delay, before a query needs the connection. */
   dialSoon(): void {
     const { clock, random } = this.#tools
     this.#eager?.cancel()
     this.#eager = clock.setTimer(random.below(EAGER_SPREAD_MS), () => this.dial())
   }
 
-  /** The network changed: forgets what was learnt on the last one. */
+  /** Forgets what was learnt on the last network, because the network changed. */
   anotherPath(): void {
     this.backoff.reset()
     this.#lastAddress = undefined

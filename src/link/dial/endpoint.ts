@@ -3,14 +3,14 @@ import type { Transport } from '../../resolve.ts'
 import type { TlsGroup } from '../../tls-groups.ts'
 import type { DialHop } from './hops.ts'
 
-/** The place where a transport is offered; a transport without other parameters has a port. */
+/** Where each transport is offered. A transport without other parameters has only a port. */
 type OfferedTransports = { readonly [T in Transport]?: T extends keyof Places ? Places[T] : OfferedTransport }
 
 interface OfferedTransport {
   readonly port: number
 }
 
-/** The transports with more parameters. */
+/** The parameters of transports that need more than a port. */
 interface Places {
   readonly doh: OfferedTransport & { readonly path: string }
   readonly odoh: ObliviousPlace
@@ -23,18 +23,18 @@ interface Places {
   }
 }
 
-/** A relay that posts sealed queries to a target; the endpoint is that of the relay. */
+/** A relay that posts encrypted queries to a target. The endpoint is that of the relay. */
 export interface ObliviousPlace extends OfferedTransport {
-  /** The id of the relay, which errors of a dial name as the hop. */
+  /** The id of the relay. Errors of a dial name it as the hop. */
   readonly relay: string
-  /** The path at the relay, which names the target. */
+  /** The HTTP path at the relay. It names the target. */
   readonly path: string
   readonly keys: SealingKeys
-  /** How much longer a sealed query is than the query. */
+  /** How many octets encryption adds to a query. */
   readonly sealOctets: number
 }
 
-/** The key of a target, and its renewal. */
+/** Keeps the key of a target, and fetches a new one. */
 export interface SealingKeys {
   /** Until a key is known, `seal` throws. */
   readonly known: boolean
@@ -42,41 +42,41 @@ export interface SealingKeys {
   readonly version: number
   readonly seal: Seal
   /**
-   * Resolves when a key is known; rejects with an EnigmError if there is none: `target-key`, or
-   * that of the hop behind which the target was not reached.
+   * Resolves when a key is known. Rejects with an EnigmError if there is none: `target-key`, or the
+   * error of a hop on the way to the target.
    */
   ready(): Promise<void>
   /**
-   * The target refused a query that was sealed at `version`. Resolves when there is another key;
-   * rejects like `ready` if there is none.
+   * The target refused a query that was encrypted with the key of `version`. Resolves when another
+   * key is known; rejects like `ready` if there is none.
    */
   renew(version: number): Promise<void>
   /**
-   * The network changed: a fetch under way is given up, and what waits for it waits for one on
-   * this network.
+   * The network changed: cancels a running fetch. Queries that wait for it then wait for a new
+   * fetch on the new network.
    */
   reset(): void
-  /** Gives up a fetch under way for good. */
+  /** Cancels a running fetch. No other one starts. */
   close(): void
 }
 
-/** Seals a query with ID 0 to a target. */
+/** Encrypts a query with ID 0 to a target. */
 export type Seal = (query: Uint8Array) => SealedQuery
 
-/** A query as the relay sees it, and the only way to read its response. */
+/** An encrypted query, and the function that decrypts its response. */
 export interface SealedQuery {
   readonly body: Uint8Array
   /** The DNS message in a response; an error if it is not the target's response to this query. */
   open(response: Uint8Array): Uint8Array | EnigmError
 }
 
-/** One trusted resolver for the link: its addresses, and how it proves its identity. */
+/** One trusted resolver, as a link sees it: its addresses, and how it proves its identity. */
 export interface Endpoint extends OfferedTransports {
   /** The resolver's id in the trusted set; goes into events. */
   readonly resolver: string
   /**
-   * IP literals, pinned: no lookup is ever made to find them. In order of preference. Behind Tor
-   * also names of onion services.
+   * Pinned IP literals, in order of preference: they are never looked up. Behind Tor, names of
+   * onion services are allowed too.
    */
   readonly addresses: readonly string[]
   /** The name (or IP literal) that its certificate must hold (RFC 8310 section 2). */
@@ -88,22 +88,22 @@ export interface Endpoint extends OfferedTransports {
   readonly spkiPins: readonly string[]
   /**
    * Base64 SHA-256 of certificates, or of their signed part. The verified chain must contain one of
-   * them. Absent or empty: any chain.
+   * these certificates. Absent or empty: any chain is accepted.
    */
   readonly certHashes?: readonly string[]
   /** PEM of the only trusted roots; undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly usageProfile: 'strict' | 'opportunistic'
   /**
-   * The hops on the way, the nearest first. Absent or empty: it is dialled directly; else no packet
-   * goes to its addresses.
+   * The proxies on the way, the nearest first. With a route, this host sends no packet to the
+   * addresses of the resolver. Absent or empty: the resolver is dialled directly.
    */
   readonly route?: readonly DialHop[]
   /** Absent: the defaults of tls-settings.ts. */
   readonly tls?: TlsRules
 }
 
-/** Rules for TLS, in addition to the defaults. */
+/** Rules for TLS that a resolver adds to the defaults. */
 export interface TlsRules {
   /** The only groups to offer, the preferred one first. */
   readonly groups?: readonly TlsGroup[]
@@ -115,7 +115,7 @@ export interface StrictEndpoint extends Endpoint {
   readonly usageProfile: 'strict'
 }
 
-/** Port of the transport, or undefined if the endpoint does not offer it. */
+/** The port of the transport. Undefined: the endpoint does not offer it. */
 export function portOf(endpoint: Endpoint, transport: Transport): number | undefined {
   return endpoint[transport]?.port
 }

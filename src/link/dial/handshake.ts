@@ -52,10 +52,10 @@ export interface HandshakeOptions {
 }
 
 /**
- * A connection to one address, directly or through the hops of the endpoint's route, and TLS over
- * it. Under `strict` the result is an authenticated connection or an error, and nothing of ours has
- * been written to the resolver before that is known. `progress` is called when TCP is up, and after
- * each hop.
+ * Connects to one address, directly or through the proxies of the endpoint's route, and performs
+ * the TLS handshake. Under `strict` the result is an authenticated connection or an error, and no
+ * octet of DNS is written before the peer is verified. `progress` is called when TCP is up, and
+ * after each hop.
  */
 export function handshake(to: HandshakeOptions, address: string, port: number, progress: () => void): AddressAttempt<Secured> {
   const { route = [] } = to.endpoint
@@ -64,7 +64,7 @@ export function handshake(to: HandshakeOptions, address: string, port: number, p
   return secure(to, (options, held) => openTls({ ...options, ...place }, held), progress)
 }
 
-/** The code for hops is loaded with the first route that has any. */
+/** The same through proxies. The code for proxies is loaded when it is first needed. */
 function behindHops(to: HandshakeOptions, route: readonly DialHop[], target: Place, progress: () => void): AddressAttempt<Secured> {
   let tunnel: Tunnel | undefined
   let inner: AddressAttempt<Secured> | undefined
@@ -90,7 +90,7 @@ function behindHops(to: HandshakeOptions, route: readonly DialHop[], target: Pla
   }
 }
 
-/** TLS with the resolver over the stream that `open` starts or has. */
+/** Performs the TLS handshake with the resolver, over the stream that `open` returns. */
 function secure(
   { endpoint, transport, sessions, classical = false }: HandshakeOptions,
   open: (options: ConnectionOptions, held: boolean) => TlsStream,
@@ -124,8 +124,8 @@ function secure(
 
   let tcpUp = !tcp.connecting
   const result = new Promise<Secured>((resolve, reject) => {
-    // A TLS 1.2 ticket arrives before the verdict on the certificate, a 1.3 one after it. No ticket
-    // is kept before the verdict.
+    // A TLS 1.2 ticket arrives before the certificate is verified, a TLS 1.3 ticket after that. No
+    // ticket is kept before the certificate is verified.
     const early: Buffer[] = []
     let evidence: PeerProof | undefined
     // Node 20 returns the certificate only on the first call.
@@ -171,9 +171,9 @@ function secure(
 }
 
 /**
- * Verifies the peer and the negotiated parameters. A resumed session rests on the proof of its
- * original handshake. Fails closed, whatever Node reports: rejects a cipher that was not offered,
- * and under `strict` a peer without proof.
+ * Verifies the peer and the negotiated parameters. A resumed session relies on the proof of its
+ * original handshake. It does not rely on Node's checks alone: it refuses a cipher that was not
+ * offered, and under `strict` a peer that did not prove its identity.
  */
 function judge(
   socket: TLSSocket,
@@ -188,7 +188,7 @@ function judge(
   const group = groupOf(socket)
   const session = { tlsVersion: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed }
   if (!isAgreeable({ ...session, group }, o.offer, o.endpoint.tls))
-    return new EnigmError('tls-failed', 'the peer agreed to what was not offered')
+    return new EnigmError('tls-failed', 'the peer chose a TLS parameter that was not offered')
   const evidence = resumed ? o.offered?.evidence : o.checked.evidence
   const found = { ...session, ...(group === undefined ? {} : { group }) }
   if (evidence !== undefined && socket.authorized) {
@@ -200,7 +200,7 @@ function judge(
   return { evidence: undefined, protection: { ...found, authenticated: false, why } }
 }
 
-/** The group of the key exchange; undefined: this Node does not tell, or not this one. */
+/** The group of the key exchange. Undefined: this version of Node does not report it. */
 function groupOf(socket: TLSSocket): TlsGroup | undefined {
   const info: unknown = socket.getEphemeralKeyInfo()
   const name = typeof info === 'object' && info !== null ? Reflect.get(info, 'name') : undefined

@@ -2,12 +2,13 @@ import type { Duplex } from 'node:stream'
 import type { ErrorCode, HopCode } from '../../errors.ts'
 
 /**
- * Why a hop gave no connection: a code about the hop itself, or `next` if the host behind it could
- * not be reached. The message is a clause that follows the hop's name.
+ * The error of a proxy that opened no connection. Its code is about the proxy itself, or `next` if
+ * the host behind the proxy could not be reached. The message is a clause that follows the name of
+ * the proxy.
  */
 export class HopFault extends Error {
   readonly about: HopCode | 'next'
-  /** If it is about the next host: the code if that is the resolver. */
+  /** The code to report if the next host is the resolver. */
   readonly nextCode: ErrorCode
   constructor(about: HopCode | 'next', message: string, nextCode: ErrorCode = 'connect-failed') {
     super(message)
@@ -17,7 +18,9 @@ export class HopFault extends Error {
   }
 }
 
-/** The next `count` octets that a hop sends. Rejects with a HopFault if it closes before. */
+/**
+ * Reads the next `count` octets of a hop. Rejects with a HopFault if the hop closes before that.
+ */
 export function octetsFrom(stream: Duplex, count: number): Promise<Buffer> {
   return taken(stream, () => {
     const octets: Buffer | null = count === 0 ? Buffer.alloc(0) : stream.read(count)
@@ -28,8 +31,8 @@ export function octetsFrom(stream: Duplex, count: number): Promise<Buffer> {
 const HEAD_END = '\r\n\r\n'
 
 /**
- * The next octets up to an empty line, without it; those after it stay in the stream. Rejects with
- * a HopFault if there are more than `most` before it.
+ * Reads octets up to an empty line, and returns those before that line. Octets after it stay in the
+ * stream. Rejects with a HopFault if more than `most` octets come before the empty line.
  */
 export function headFrom(stream: Duplex, most: number): Promise<string> {
   let head = ''

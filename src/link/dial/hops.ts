@@ -3,30 +3,30 @@ import type { Loaded } from '../../config/load.ts'
 import { EnigmError } from '../../errors.ts'
 import { type Hop, operatorKey, routeOf } from '../../route.ts'
 
-/** What this host proves to a proxy (RFC 1929, RFC 7617). */
+/** The user name and password for a proxy (RFC 1929, RFC 7617). */
 export interface Login {
   readonly username: string
   readonly password: string
 }
 
-/** One hop as it is dialled. */
+/** One proxy of a route, with all that is needed to dial it. */
 export interface DialHop {
   readonly hop: Hop
-  /** PEM of the only trusted roots for TLS to it; undefined: those bundled with Node. */
+  /** PEM of the only trusted roots for TLS to the proxy. Undefined: the roots bundled with Node. */
   readonly ca: string | undefined
-  /** As for an `Endpoint`. */
+  /** See `Endpoint.spkiPins`. */
   readonly spkiPins: readonly string[]
-  /** Called for each connection. Absent: it is told nothing. */
+  /** Called for each connection. Absent: the proxy gets no user name. */
   readonly login?: () => Login
 }
 
-/** Enough that no two are ever equal. */
+/** Octets of random credentials. So many that no two are ever equal. */
 const LOGIN_OCTETS = 16
 
 /**
  * The SOCKS credentials that keep operators apart. Tor shares a circuit only between connections
- * with equal credentials (IsolateSOCKSAuth), so each operator has its own, and after `renew` all
- * have new ones. That does not mean another exit relay.
+ * with equal credentials (IsolateSOCKSAuth). So each operator has its own credentials, and `renew`
+ * replaces all of them. A new circuit may still use the same exit relay.
  */
 export class Isolation {
   readonly #random: Random
@@ -47,7 +47,9 @@ export class Isolation {
     return login
   }
 
-  /** Another network, or all is to be forgotten: no later circuit is joined to an earlier one. */
+  /**
+   * Forgets all credentials, so that later connections do not share a circuit with earlier ones.
+   */
   renew(): void {
     this.#logins.clear()
   }
@@ -59,7 +61,7 @@ interface ToResolver {
   readonly via?: readonly string[] | undefined
 }
 
-/** The hops to a resolver, with all that is needed to dial them. */
+/** The proxies to a resolver, with all that is needed to dial them. */
 export function dialHops(
   resolver: ToResolver,
   { config, proxyFiles = {} }: Pick<Loaded, 'config' | 'proxyFiles'>,
@@ -77,11 +79,11 @@ export function dialHops(
   })
 }
 
-/** How much longer than a direct path a route takes, as a factor of the times of a dial. */
+/** The factor by which the time limits of a dial grow on a route. A direct path has 1. */
 export function slownessOf(route: readonly DialHop[]): number {
   // A circuit of Tor takes seconds to build, and Tor itself builds another if one fails.
   return route.some(({ hop }) => hop.credentials === 'per-operator') ? 6 : 1 + route.length / 2
 }
 
-/** What the errors of a route say of a hop. */
+/** The name of a hop in error messages. */
 export const calledHop = ({ hop }: DialHop): string => `the proxy "${hop.name}"`

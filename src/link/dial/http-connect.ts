@@ -3,12 +3,12 @@ import { type Place, placeText } from '../../route.ts'
 import { HopFault, headFrom } from './hop-reading.ts'
 import type { Login } from './hops.ts'
 
-/** Proxies send a few hundred octets, and more in front of an error page. */
+/** Limit of a response head. Proxies send a few hundred octets, and more with an error page. */
 const MOST_HEAD_OCTETS = 8192
 
 /**
- * Asks an HTTP proxy on `stream` for a connection to `next` (RFC 9110 section 9.3.6). Rejects with
- * a HopFault. The request holds nothing that distinguishes this program or this host.
+ * Asks an HTTP proxy on `stream` for a connection to `next` (CONNECT, RFC 9110 section 9.3.6).
+ * Rejects with a HopFault. The request holds nothing that identifies this program or this host.
  */
 export async function connectByHttp(stream: Duplex, next: Place, login: Login | undefined): Promise<void> {
   const authority = placeText(next)

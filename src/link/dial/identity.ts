@@ -4,8 +4,8 @@ import { EnigmError } from '../../errors.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /**
- * How a peer proved its identity, and until when that proof is valid (wall clock). Kept with the
- * TLS sessions of that handshake.
+ * How a peer proved its identity, and how long that proof is valid (wall clock). It is kept with
+ * the TLS sessions of that handshake.
  */
 export interface PeerProof {
   readonly by: 'ca' | 'ca+spki'
@@ -20,9 +20,9 @@ export function spkiPin(certificateDer: Uint8Array): string {
 }
 
 /**
- * The error of a leaf whose chain is valid: its name or its key. Names come only from
- * subjectAltName, and IP literals from its iPAddress entries. The common name, to which Node would
- * fall back, is ignored (RFC 9525 section 2, RFC 8310 section 8.1).
+ * Checks the name and the key of a leaf certificate whose chain is valid. Returns an error if one
+ * is wrong. Names come only from subjectAltName, and IP literals from its iPAddress entries. The
+ * common name, which Node would accept too, is ignored (RFC 9525 section 2, RFC 8310 section 8.1).
  */
 export function identityFault(
   endpoint: Pick<Endpoint, 'authenticationDomainName' | 'spkiPins' | 'certHashes'>,
@@ -36,15 +36,16 @@ export function identityFault(
   const { certHashes = [] } = endpoint
   if (certHashes.length === 0 || verifiedChain(certificate).some((one) => hashesOf(one).some((hash) => certHashes.includes(hash))))
     return undefined
-  return new EnigmError('pin-mismatch', 'no certificate of the chain is among those of certHashes')
+  return new EnigmError('pin-mismatch', 'no certificate of the chain matches certHashes')
 }
 
-/** Longer chains are not built. */
+/** Limit of certificates in a chain. */
 const MAX_CHAIN = 10
 
 /**
- * The certificates from the leaf up. Node links what the peer sent by names only, so each link is
- * verified here: a peer could add the pinned certificate to a chain that another CA signed.
+ * The certificates of a chain, from the leaf up. Node links the certificates that a peer sent by
+ * their names only, so a peer could add the pinned certificate to a chain that another CA signed.
+ * Therefore each signature is verified here.
  */
 function verifiedChain(leaf: PeerCertificate): readonly X509Certificate[] {
   const chain = [new X509Certificate(leaf.raw)]
@@ -61,14 +62,14 @@ function verifiedChain(leaf: PeerCertificate): readonly X509Certificate[] {
   return chain
 }
 
-/** A chain as Node shows it: a leaf, each certificate with the one above it. */
+/** A certificate chain in the form of Node: each certificate links to its issuer. */
 export function linkedChain(leaf: X509Certificate, above: readonly X509Certificate[]): PeerCertificate {
   return [leaf, ...above]
     .map((certificate) => certificate.toLegacyObject())
     .reduceRight((issuerCertificate, certificate) => ({ ...certificate, issuerCertificate }) as DetailedPeerCertificate)
 }
 
-/** The hash of a certificate, and that of its signed part, which DNS stamps hold. */
+/** The hash of a certificate, and the hash of its signed part. DNS stamps hold the latter. */
 function hashesOf({ raw }: X509Certificate): readonly string[] {
   const sha256 = (octets: Uint8Array) => createHash('sha256').update(octets).digest('base64')
   const signed = signedPart(raw)
@@ -76,7 +77,8 @@ function hashesOf({ raw }: X509Certificate): readonly string[] {
 }
 
 /**
- * The TBSCertificate, which is the first value inside a certificate (RFC 5280 section 4.1), in DER.
+ * The DER of the signed part (TBSCertificate), the first value inside a certificate (RFC 5280
+ * section 4.1).
  */
 function signedPart(der: Uint8Array): Uint8Array | undefined {
   const outer = valueAt(der, 0)
@@ -96,7 +98,9 @@ function valueAt(der: Uint8Array, at: number): { readonly begin: number; readonl
   return begin + length > der.length ? undefined : { begin, end: begin + length }
 }
 
-/** Only for a leaf with a valid chain and without an `identityFault`. */
+/**
+ * The proof of a leaf certificate. Call it only if the chain is valid and `identityFault` is not.
+ */
 export function evidenceOf(endpoint: Endpoint, certificate: PeerCertificate): PeerProof {
   return {
     by: endpoint.spkiPins.length === 0 ? 'ca' : 'ca+spki',

@@ -2,18 +2,18 @@ import type { Clock, Timer } from '../../clock.ts'
 import { asEnigmError, EnigmError } from '../../errors.ts'
 import { dialFault, tellingFault } from './tls-faults.ts'
 
-/** RFC 8305 section 5, the recommended connection attempt delay. */
+/** The connection attempt delay that RFC 8305 section 5 recommends. */
 const STAGGER_MS = 250
 /**
- * When every address has been tried and none has answered a SYN, one more attempt follows after
- * this time, then one per second. The kernel would repeat a SYN that a starting network lost only
- * after a second. An unreachable resolver is found within that time of its return.
+ * When every address was tried and none answered a SYN, one more attempt follows after this time,
+ * then one per second. If a starting network lost the first SYN, the kernel would repeat it only
+ * after a second.
  */
 const FIRST_AGAIN_MS = 350
 const AGAIN_MS = 1000
 /**
- * After TCP is up the kernel repeats lost segments by itself, and on a path of 8 kbit/s a second
- * handshake next to a slow one keeps both from finishing.
+ * When TCP is up, another attempt follows only after this time. The kernel repeats lost segments,
+ * and on a path of 8 kbit/s two handshakes at once would prevent each other from finishing.
  */
 const AGAIN_ON_TCP_MS = 2000
 
@@ -22,13 +22,13 @@ export interface AddressAttempt<T> {
   readonly result: Promise<T>
   /** Whether the peer has sent anything. */
   heard(): boolean
-  /** Ends it; its result is ignored. */
+  /** Ends the attempt. Its result is ignored. */
   abandon(error: EnigmError): void
-  /** The error if there is no time left, if it knows better than `connect-timeout`. */
+  /** The error to report at the time limit, if it is more exact than `connect-timeout`. */
   overdue?(): EnigmError | undefined
 }
 
-/** `progress` must be called when TCP is up, and after each hop. */
+/** Starts an attempt. It must call `progress` when TCP is up, and after each hop. */
 export type StartAttempt<T> = (address: string, progress: () => void) => AddressAttempt<T>
 
 export interface RaceOptions {
@@ -36,19 +36,21 @@ export interface RaceOptions {
   readonly timeoutMs: number
   /** Called before each attempt. Returns 0, or the time in ms to wait before the next call. */
   readonly turnInMs: () => number
-  /** How much longer to wait before another attempt once TCP is up, as a factor. Default: 1. */
+  /** The factor by which the delay after TCP is up grows, see `slownessOf`. Default: 1. */
   readonly slowness?: number
   /** Aborts with its reason. */
   readonly signal?: AbortSignal
-  /** Is given a function that returns the error of a dial that takes too long, if one is known. */
+  /**
+   * Called with a function that returns the error of a dial that takes too long, if it is known.
+   */
   readonly onOverdue?: (overdue: () => EnigmError | undefined) => void
 }
 
 /**
- * Happy eyeballs (RFC 8305) over pinned addresses. The first to finish its TLS handshake wins, not
- * the first TCP connection: an address with TCP but no TLS (a middlebox, a broken anycast site, a
- * wrong certificate) must not decide for the others. To avoid a second handshake on a long path,
- * the delay restarts when TCP is up. The other attempts are destroyed. Rejects with the most
+ * Happy eyeballs (RFC 8305) over pinned addresses. The first address to finish its TLS handshake
+ * wins, and the other attempts are ended. The first TCP connection does not win, because an address
+ * may accept TCP and then fail TLS (a middlebox, a broken anycast site, a wrong certificate). The
+ * delay restarts when TCP is up, to avoid a second handshake on a long path. Rejects with the most
  * informative error, or with `connect-timeout` after `timeoutMs`.
  */
 export function race<T>(
@@ -126,7 +128,7 @@ export function race<T>(
   })
 }
 
-/** An error before anything is sent (an invalid CA file) occurs for every address. */
+/** Starts an attempt. An error here comes before anything is sent, and occurs for every address. */
 function begun<T>(start: StartAttempt<T>, address: string, progress: () => void): AddressAttempt<T> | EnigmError {
   try {
     return start(address, progress)

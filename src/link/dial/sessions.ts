@@ -5,17 +5,18 @@ import type { Endpoint } from './endpoint.ts'
 import type { PeerProof } from './identity.ts'
 
 /**
- * A ticket is used once (RFC 8446 appendix C.4), so a few are kept: servers send two per handshake.
+ * How many tickets are kept per endpoint. A ticket is used once (RFC 8446 appendix C.4), and
+ * servers send two per handshake.
  */
 const TICKETS_PER_ENDPOINT = 4
 const MAX_ENDPOINTS = 256
 /**
- * A ticket lets the resolver see that two connections belong to one client: not for longer than a
- * working day (documented in docs/limits.md).
+ * A ticket is not used after this time, because it shows the resolver that two connections belong
+ * to one client (documented in docs/limits.md).
  */
 const MAX_TICKET_AGE_MS = 8 * 3600_000
 
-/** A TLS session and the proof on which it rests. */
+/** A TLS session, and the proof of identity from its original handshake. */
 export interface SavedSession {
   readonly session: Buffer
   readonly evidence: PeerProof
@@ -23,9 +24,9 @@ export interface SavedSession {
 
 /**
  * TLS sessions in memory, per resolver, transport, name, pin set and CA. On a resumed session Node
- * gives no peer certificate and does not call checkServerIdentity (measured on 20.20, TLS 1.2 and
- * 1.3), so a session is only as trustworthy as its handshake. Only sessions of a fully verified
- * handshake are kept; they end with the certificate, and are never used with another pin set or CA.
+ * returns no peer certificate and does not call checkServerIdentity (measured on 20.20, TLS 1.2 and
+ * 1.3). Therefore only sessions of a fully verified handshake are kept. They expire with the
+ * certificate, and are never used with another pin set or CA.
  */
 export interface TlsSessions {
   /** Removes and returns the newest usable session. */
@@ -37,8 +38,9 @@ export interface TlsSessions {
 }
 
 /**
- * The key of sessions of this endpoint: everything on which the verification depends, and the
- * route, because a ticket used on two routes shows the resolver that they lead to one client.
+ * The key under which sessions of this endpoint are kept. It holds everything on which the
+ * verification depends. It also holds the route, because a ticket that is used on two routes shows
+ * the resolver that both belong to one client.
  */
 export function sessionKey(endpoint: Endpoint, transport: Transport): string {
   const route = (endpoint.route ?? []).map(({ hop: { kind, name, host, port } }) => [kind, name, host, port].join(' '))

@@ -17,9 +17,9 @@ const NAME = 3
 const IPV6 = 4
 
 /**
- * RFC 1928 section 6. The codes that are about the next host: network or host unreachable, refused,
- * and time exceeded; Tor gives the last one if a circuit fails. From 0xf0: Tor about an onion
- * service (proposal 304).
+ * The reply codes about the next host (RFC 1928 section 6): network unreachable, host unreachable,
+ * connection refused, time exceeded. Tor sends the last one if a circuit fails. Codes from 0xf0 are
+ * Tor's, about an onion service (proposal 304).
  */
 const ABOUT_NEXT: ReadonlySet<number> = new Set([3, 4, 5, 6])
 const REPLIES: readonly string[] = [
@@ -37,8 +37,8 @@ const NOT_ALLOWED = 2
 const REFUSED = 5
 
 /**
- * Asks a SOCKS5 proxy on `stream` for a connection to `next`. Rejects with a HopFault. A proxy that
- * must keep operators apart (`isolated`) is offered only the method that does.
+ * Asks a SOCKS5 proxy on `stream` for a connection to `next`. Rejects with a HopFault. `isolated`:
+ * the proxy must keep operators apart, so only the login method is offered.
  */
 export async function connectBySocks5(stream: Duplex, next: Place, login: Login | undefined, isolated: boolean): Promise<void> {
   const methods = login === undefined ? [NO_AUTHENTICATION] : isolated ? [BY_PASSWORD] : [BY_PASSWORD, NO_AUTHENTICATION]

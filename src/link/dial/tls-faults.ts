@@ -1,8 +1,8 @@
 import { EnigmError, type ErrorCode, isAuthenticationFailure, isOfHop, reachedPeer } from '../../errors.ts'
 
 /**
- * Error names of Node and OpenSSL, and our codes. Other names become a plain `tls-failed`, or
- * `connect-failed` before TLS began.
+ * Our codes for error names of Node and OpenSSL. Other names become `tls-failed`, or
+ * `connect-failed` if TLS has not begun.
  */
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ECONNREFUSED: 'connect-refused',
@@ -36,7 +36,7 @@ const UNTRUSTED = new Set([
   'UNSPECIFIED',
 ])
 
-/** Error codes of the system if nothing could be sent to an address (connect(2)). */
+/** The error codes of connect(2) that mean that nothing could be sent to an address. */
 const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EACCES', 'EPERM', 'EINVAL'])
 
 /** Whether a dial failed before anything left this host. */
@@ -51,7 +51,7 @@ const stringOf = (error: unknown, key: 'code' | 'message'): string => {
   return typeof value === 'string' ? value : ''
 }
 
-/** The code for the result of a chain verification; `node` is Node's name for it. */
+/** Our code for the result of a chain verification. `node`: Node's name for the result. */
 export function certificateCode(node: string): ErrorCode {
   return CODES[node] ?? (UNTRUSTED.has(node) ? 'certificate-untrusted' : 'tls-failed')
 }
@@ -68,8 +68,8 @@ export function dialFault(error: unknown, tcpUp: boolean): EnigmError {
 }
 
 /**
- * Of the errors of several addresses, the one to report: an identity error comes before an error of
- * reachability.
+ * Chooses the error to report from the errors of several addresses. An identity error comes before
+ * an error of reachability.
  */
 export function tellingFault(faults: readonly EnigmError[]): EnigmError {
   const rank = (e: EnigmError) => (isAuthenticationFailure(e.code) ? 0 : reachedPeer(e.code) ? 1 : 2)

@@ -4,8 +4,8 @@ import { isHybrid, opensslNameOf, type TlsGroup } from '../../tls-groups.ts'
 import type { TlsRules } from './endpoint.ts'
 
 /**
- * TLS 1.3 (RFC 8446 appendix B.4), and those of TLS 1.2 with forward secrecy and an AEAD (RFC 9325
- * section 4.2).
+ * The ciphers of TLS 1.3 (RFC 8446 appendix B.4), and those of TLS 1.2 with forward secrecy and an
+ * AEAD (RFC 9325 section 4.2).
  */
 const CIPHERS: readonly string[] = [
   'TLS_AES_256_GCM_SHA384',
@@ -21,12 +21,12 @@ const CIPHERS: readonly string[] = [
 const ours: ReadonlySet<string> = new Set(CIPHERS)
 
 /**
- * Without `tls.groups`: first a key share that a future quantum computer cannot break, where this
- * OpenSSL has one (3.5, Node 24).
+ * The default of `tls.groups`. The first group resists a future quantum computer; OpenSSL has it
+ * since 3.5 (Node 24).
  */
 const GROUPS: readonly TlsGroup[] = ['X25519MLKEM768', 'X25519', 'P-256', 'P-384', 'P-521']
 
-/** For handshakes and certificates: no SHA-1 (RFC 9155). */
+/** The signatures for handshakes and certificates. None uses SHA-1 (RFC 9155). */
 const SIGNATURES = [
   ...['ecdsa_secp256r1_sha256', 'ed25519', 'ecdsa_secp384r1_sha384', 'ecdsa_secp521r1_sha512', 'ed448'],
   ...['rsa_pss_rsae_sha256', 'rsa_pss_rsae_sha384', 'rsa_pss_rsae_sha512'],
@@ -35,9 +35,9 @@ const SIGNATURES = [
 ]
 
 /**
- * All parameters on which both ends may agree, listed explicitly: Node's defaults can be changed by
- * NODE_OPTIONS, a flag or a file of OpenSSL, even to no encryption at all. SECLEVEL 2: no RSA key
- * below 2048 bits.
+ * All parameters on which both ends may agree. They are listed here because NODE_OPTIONS, a flag or
+ * an OpenSSL file can change Node's defaults, even to no encryption at all. SECLEVEL 2 refuses RSA
+ * keys below 2048 bits.
  */
 export const TLS_SETTINGS = {
   minVersion: 'TLSv1.2',
@@ -49,8 +49,8 @@ export const TLS_SETTINGS = {
 const known = new Map<TlsGroup, boolean>()
 
 /**
- * Whether this OpenSSL has the group. An older one is not asked: a context takes a millisecond of
- * each start.
+ * Whether this OpenSSL has the group. Versions below 3.5 are not tested, because a test with a
+ * context costs 1 ms at each start.
  */
 function isSupported(group: TlsGroup): boolean {
   const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number)
@@ -68,23 +68,23 @@ function takes(ecdhCurve: string): boolean {
     createSecureContext({ ca: [], ecdhCurve }) // without `ca` Node would parse its roots
     return true
   } catch {
-    // The error stays in OpenSSL's queue, where the next key that is read would report it as its
-    // own. Another context empties the queue.
+    // The error stays in OpenSSL's queue, and the next read of a key would report it. Another
+    // context empties the queue.
     createSecureContext({ ca: [], ecdhCurve: 'X25519' })
     return false
   }
 }
 
-/** The groups of a first message. */
+/** The groups of a ClientHello. */
 export interface GroupOffer {
   readonly groups: readonly TlsGroup[]
-  /** For OpenSSL. The star marks a group whose key share is sent at once (3.5). */
+  /** The same in OpenSSL's form. A star marks a group whose key share is sent at once (3.5). */
   readonly ecdhCurve: string
 }
 
 /**
- * The groups to offer under `rules`. `classical`: without those that need a long first message.
- * Undefined: none is left.
+ * The groups to offer under `rules`. `classical`: without groups that need a long ClientHello.
+ * Undefined: no group is left.
  */
 export function groupOffer(rules: TlsRules | undefined, classical: boolean): GroupOffer | undefined {
   const wanted = rules?.groups ?? GROUPS
@@ -95,14 +95,14 @@ export function groupOffer(rules: TlsRules | undefined, classical: boolean): Gro
   return { groups, ecdhCurve }
 }
 
-/** Why no group is left. */
+/** The error if no group is left to offer. */
 export function noGroup(rules: TlsRules | undefined): EnigmError {
   const wanted = (rules?.groups ?? GROUPS).join(', ')
   const message = `this Node (OpenSSL ${process.versions.openssl}) has none of the groups ${wanted}; use Node 24 or later, or add X25519 to tls.groups`
   return new EnigmError('tls-failed', message)
 }
 
-/** A context that trusts only `ca` (PEM). Throws if it is invalid. */
+/** Makes a context that trusts only `ca` (PEM). Throws if `ca` is invalid. */
 export function contextTrusting(ca: string, { ecdhCurve }: GroupOffer, rules?: TlsRules): SecureContext {
   return createSecureContext({
     ...TLS_SETTINGS,
@@ -112,21 +112,21 @@ export function contextTrusting(ca: string, { ecdhCurve }: GroupOffer, rules?: T
   })
 }
 
-/** A peer of TLS. */
+/** What a TLS context needs to know about its peer. */
 interface Peer {
-  /** The only roots that it may have (PEM); undefined: those bundled with Node. */
+  /** The only trusted roots (PEM). Undefined: those bundled with Node. */
   readonly ca: string | undefined
   readonly tls?: TlsRules
 }
 
-/** To parse a CA file takes about as long as a handshake: once per peer, not once per dial. */
+/** One context per peer, because parsing a CA file takes about as long as a handshake. */
 const contexts = new WeakMap<Peer, Map<string, SecureContext>>()
-/** Those that trust the bundled roots, by what else makes them differ. */
+/** Contexts that trust the bundled roots, by their other parameters. */
 const bundled = new Map<string, SecureContext>()
 
 /**
- * The trusted roots are passed explicitly and never left to Node's default: NODE_EXTRA_CA_CERTS and
- * --use-openssl-ca would widen trust for every peer.
+ * The TLS context for a peer. Its trusted roots are always passed explicitly: NODE_EXTRA_CA_CERTS
+ * and --use-openssl-ca would add roots to Node's defaults.
  */
 export function contextOf(peer: Peer, offer: GroupOffer): SecureContext {
   const { ca, tls } = peer
@@ -141,8 +141,8 @@ export function contextOf(peer: Peer, offer: GroupOffer): SecureContext {
 }
 
 /**
- * Whether a handshake ended with parameters that we offered: OpenSSL's name of the cipher, and
- * Node's of the version. `group`: undefined if Node does not tell it.
+ * Whether a handshake ended with parameters that we offered. The cipher has OpenSSL's name, and the
+ * version has Node's name. `group`: undefined if Node does not report it.
  */
 export function isAgreeable(
   { cipher, tlsVersion, group }: { readonly cipher: string; readonly tlsVersion: string | null; readonly group: TlsGroup | undefined },

@@ -10,21 +10,21 @@ import { connectBySocks5 } from './socks5.ts'
 import { dialFault } from './tls-faults.ts'
 import { contextOf, groupOffer, isAgreeable, noGroup } from './tls-settings.ts'
 
-/** A byte stream to `target` through every hop of a route. */
+/** A byte stream to a target through every hop of a route. */
 export interface Tunnel {
   /** Rejects with an EnigmError that names the hop at fault. */
   readonly opened: Promise<Socket>
   /** Whether a hop has sent anything. */
   heard(): boolean
-  /** Ends it; `opened` is ignored. */
+  /** Ends the tunnel. `opened` is then ignored. */
   abandon(error: EnigmError): void
-  /** The error if there is no time left: the hop that owes an answer. */
+  /** The error to report at the time limit. It names the hop that has not answered. */
   overdue(): EnigmError
 }
 
 /**
- * Opens TCP to the first hop, and asks each hop for a connection to the next. No packet goes to
- * `target` itself. `progress` is called after each step.
+ * Opens TCP to the first hop, and asks each hop for a connection to the next one. This host sends
+ * no packet to `target` itself. `progress` is called after each step.
  */
 export function openTunnel(route: readonly DialHop[], target: Place, progress: () => void): Tunnel {
   const places = [...route.map(({ hop }) => hop), target]
@@ -35,7 +35,7 @@ export function openTunnel(route: readonly DialHop[], target: Place, progress: (
   tcp.setNoDelay(true)
   let stream = tcp
   let at = first
-  /** A hop that fails while nothing listens must not end the process. */
+  /** An `error` event without a listener would end the process. */
   const ignore = () => {}
   tcp.on('error', ignore)
 
@@ -97,7 +97,9 @@ async function ask(stream: Socket, { hop, login }: DialHop, next: Place): Promis
   if (stream.readableLength > 0) throw new HopFault('hop-failed', 'sent data that nobody asked for')
 }
 
-/** TLS to the hop itself. Always strict: it may get a password. */
+/**
+ * Performs the TLS handshake with the hop. The hop must be authenticated: it may get a password.
+ */
 function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
   const { hop, spkiPins } = dialHop
   if (hop.protection.by !== 'tls') throw new EnigmError('internal', 'no TLS is configured')
@@ -126,7 +128,7 @@ function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
     tls.once('close', closed)
     tls.once('secureConnect', () => {
       if (!tls.authorized || !isAgreeable({ cipher: tls.getCipher().name, tlsVersion: tls.getProtocol(), group: undefined }, offer))
-        return failed(new HopFault('hop-failed', 'agreed to what was not offered'))
+        return failed(new HopFault('hop-failed', 'chose a TLS parameter that was not offered'))
       tls.off('close', closed)
       tls.off('error', failed)
       resolve(tls)
@@ -134,7 +136,7 @@ function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
   })
 }
 
-/** The error of a dial from the error of one hop. `next`: the hop behind it, if there is one. */
+/** Converts the error of one hop to the error of the dial. `next`: the hop behind it, if any. */
 function faultOf(error: unknown, at: DialHop, next: DialHop | undefined): EnigmError {
   const named = (code: EnigmError['code'], { hop }: DialHop, message: string) =>
     new EnigmError(code, message, { cause: error, hop: hop.name })

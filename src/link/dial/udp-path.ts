@@ -6,17 +6,17 @@ import { dialFault } from './tls-faults.ts'
 /** Datagrams longer than this are not read. */
 const MAX_DATAGRAM_OCTETS = 65_535
 
-/** What a path reports. None is called after `close`. */
+/** Receives what a path reports. Nothing is called after `close`. */
 export interface PathListener {
   /** `octets` is a view that is reused after the call. */
   datagram(octets: Uint8Array): void
-  /** Nothing listens there any more (ICMP), or the route is gone. */
+  /** The port is closed (ICMP), or the route is gone. */
   broken(error: EnigmError): void
 }
 
 /**
- * A UDP socket that is connected to one address: datagrams of others do not arrive, and the kernel
- * reports a port on which nobody listens. Each has a random local port of the kernel.
+ * A UDP socket that is connected to one address. Datagrams from other addresses do not arrive, and
+ * the kernel reports a closed port. The kernel gives each socket a random local port.
  */
 export class UdpPath {
   readonly address: string
@@ -35,11 +35,11 @@ export class UdpPath {
     socket.on('error', (cause) => this.#broken(cause))
   }
 
-  /** Nothing is sent. Rejects with an EnigmError if there is no route. */
+  /** Opens a socket. Nothing is sent. Rejects with an EnigmError if there is no route. */
   static open(address: string, port: number): Promise<UdpPath> {
     return new Promise((resolve, reject) => {
       const socket = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', lookup: literal })
-      // A timer of ours keeps nothing alive, and neither does a resolver that is silent.
+      // Waiting for a silent resolver must not keep the process alive.
       socket.unref()
       const path = new UdpPath(socket, address)
       const failed = (cause: unknown) => {
@@ -87,5 +87,5 @@ export class UdpPath {
 
 type Lookup = (host: string, options: object, done: (error: Error | null, address: string, family: number) => void) => void
 
-/** dgram looks up even an address; this one finds it without a thread, and nothing else. */
+/** dgram looks up even IP literals. This function returns the literal without a lookup. */
 const literal: Lookup = (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4)

@@ -17,19 +17,20 @@ import type { DnscryptPlace } from './place.ts'
 import type { CertificateShelf } from './shelf.ts'
 
 /**
- * Lengths of padded queries. The server cuts a reply that is longer than its query, and a relay
- * drops it, so a cut reply is asked for again with the next length; from then on every query of the
- * connection has it. The last one does not fit in one packet.
+ * Lengths of padded queries, in octets. A server truncates a reply that is longer than its query,
+ * and a relay drops it. So after a truncated reply the query is retried with the next length, and
+ * all later queries of the connection have at least this length. The last one is longer than one
+ * packet.
  */
 const LENGTHS = [512, 832, 1216, 4032] as const
-/** A lost datagram is sent again after this time, or so many round trips; then after double. */
+/** An unanswered query is resent after this time, or after AGAIN_RTTS round trips, then doubled. */
 const AGAIN_MS = 400
 const LEAST_AGAIN_MS = 150
 const AGAIN_RTTS = 3
 const MOST_SENDINGS = 4
-/** After so many sendings of one query without a reply, the server may have another key. */
+/** When one query was sent this many times without a reply, the server may have another key. */
 const DOUBTFUL_SENDINGS = 3
-/** A truncated answer is asked for over TCP once, within this time. */
+/** Limit for one retry over TCP, after a truncated answer. */
 const TCP_MS = 3000
 const TRUNCATED = 0x02
 const MIN_MESSAGE_OCTETS = 12
@@ -41,7 +42,7 @@ class DnscryptRequest<P extends Protection> implements Sent {
   readonly message: Buffer
   readonly #cancel: (slot: DnscryptRequest<P>) => void
   key = 0
-  /** Of the padded query. */
+  /** Length of the padded query. */
   octets = 0
   packet: Buffer = EMPTY
   sentMs = 0
@@ -63,19 +64,20 @@ class DnscryptRequest<P extends Protection> implements Sent {
 
 const EMPTY = Buffer.alloc(0)
 
+/** What a dial found: the socket, the server, its certificate, and the keys for this connection. */
 export interface DnscryptParts {
   readonly path: UdpPath
   readonly place: DnscryptPlace
   readonly certificate: Certificate
-  /** Of this path alone. */
+  /** Used on this socket only. */
   readonly keys: SessionKeys
   readonly shelf: CertificateShelf
 }
 
 /**
- * DNSCrypt on one UDP socket, with keys that no other connection has: datagrams in any order,
- * repeated by itself when they are lost. There is no handshake and no end: it drains when its
- * certificate is old, and dies if nobody listens there any more.
+ * DNSCrypt on one UDP socket, with keys that no other connection has. Replies come in any order,
+ * and lost datagrams are sent again. DNSCrypt has no handshake and no close message: a carrier
+ * drains when its certificate is too old, and dies if the port of the server is closed.
  */
 export class DnscryptCarrier<P extends Protection = Authenticated> extends LivingCarrier<P> {
   readonly idleMs = IDLE_MS
@@ -101,7 +103,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     this.#deadlines = new Deadlines(tools.clock)
     parts.path.listen({
       datagram: (octets) => this.#onPacket(octets),
-      broken: (error) => this.die(lost('the resolver takes no datagrams', error)),
+      broken: (error) => this.die(lost('the resolver accepts no datagrams', error)),
     })
   }
 
@@ -120,7 +122,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     return slot
   }
 
-  /** A query like any other, whose answer nobody waits for. */
+  /** Sends a query like any other. Its answer is dropped. */
   probe(): boolean {
     if (this.dead || this.inFlight === 0 || this.#probes > 0) return false
     const bare = withPaddedOpt(this.#probe, { dnssecOk: false, block: 0, keepalive: false })
@@ -131,7 +133,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     return true
   }
 
-  /** Makes a packet with a nonce that was not used before: other octets may never share one. */
+  /** Makes a packet with a nonce that was not used before: two plaintexts must never share one. */
   #encrypt(slot: DnscryptRequest<P>): void {
     this.#slots.delete(slot.key)
     let nonce: Uint8Array
@@ -163,13 +165,13 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     const nonce = nonceOf(packet)
     const message = nonce === undefined ? undefined : replyIn(this.#keys, packet)
     if (nonce === undefined || message === undefined) {
-      // Anybody can send datagrams. What was not made with our keys says nothing.
+      // Anybody can forge a datagram. One that was not made with our keys proves nothing.
       this.watcher.mismatch()
       return
     }
     this.#parts.shelf.proven()
     this.heard()
-    // A reply to a query that was cancelled, or a second one to the same, is nobody's.
+    // A reply to a cancelled query, or a second reply to one query, is ignored.
     const slot = this.#slots.get(u32(nonce, 0) >>> 2)
     if (slot !== undefined && !this.dead) this.#onReply(slot, message)
   }
@@ -195,8 +197,8 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
   }
 
   /**
-   * The reply was cut. Directly it is asked for over TCP; a relay gets the query again, longer.
-   * False: there is no further way.
+   * Retries a query whose reply was truncated: over TCP if the server is asked directly, with a
+   * longer query if there is a relay. False: no retry is left.
    */
   #askForMore(slot: DnscryptRequest<P>, cut: Uint8Array): boolean {
     if (slot.ticket === undefined || slot.tcp !== undefined) return false
@@ -214,7 +216,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     return true
   }
 
-  /** One query on a TCP connection of its own. If that fails, the cut reply is the answer. */
+  /** Sends one query on a new TCP connection. If that fails, the truncated reply is the answer. */
   #overTcp(slot: DnscryptRequest<P>, cut: Uint8Array): void {
     this.#encrypt(slot)
     const { address, port } = this.#parts.place

@@ -9,7 +9,7 @@ import { isSigned } from './codec.ts'
 export interface Certificate {
   readonly serial: number
   readonly serverKey: Uint8Array
-  /** With which queries under this certificate begin. */
+  /** The octets with which queries under this certificate begin. */
   readonly magic: Uint8Array
   readonly validity: Validity
 }
@@ -18,9 +18,9 @@ const TXT = 16
 const IN = 1
 const CERTIFICATE_OCTETS = 124
 const MAGIC = 'DNSC'
-/** X25519 with XChaCha20-Poly1305. */
+/** The number of X25519 with XChaCha20-Poly1305 (es-version). */
 const XCHACHA = 2
-/** A message may hold several; more than this are not looked at. */
+/** A message may hold several certificates. Only the first 16 are read. */
 const MAX_CERTIFICATES = 16
 
 /** The question for the certificates of a provider, without OPT and with ID 0. */
@@ -33,8 +33,8 @@ export function certificateQuestion(providerName: string): Uint8Array {
 }
 
 /**
- * The same as it is sent, of `octets` in length at least: a relay passes on no reply that is longer
- * than the query.
+ * The question as a padded query of at least `octets`. A relay drops a reply that is longer than
+ * the query.
  */
 export function certificateQuery(providerName: string, id: number, octets: number): Uint8Array {
   const query = withPaddedOpt(certificateQuestion(providerName), { dnssecOk: false, block: octets, keepalive: false })
@@ -45,12 +45,12 @@ export function certificateQuery(providerName: string, id: number, octets: numbe
 }
 
 /**
- * The certificate to use from the answers of a server: of those that `providerKey` signed and that
- * are valid now, the one with the highest serial. An EnigmError says why there is none.
+ * Chooses a certificate from the TXT records of a server: of those that `providerKey` signed and
+ * that are valid now, the one with the highest serial. If there is none, the EnigmError says why.
  */
 export function chosenCertificate(texts: readonly Uint8Array[], providerKey: Uint8Array, wallMs: number): Certificate | EnigmError {
   const found = texts.slice(0, MAX_CERTIFICATES).filter((text) => text.length >= CERTIFICATE_OCTETS && latin1(text, 0, 4) === MAGIC)
-  if (found.length === 0) return new EnigmError('tls-failed', 'the resolver gave no certificate of DNSCrypt')
+  if (found.length === 0) return new EnigmError('tls-failed', 'the resolver sent no DNSCrypt certificate')
   const usable = found.filter((text) => version(text) === XCHACHA)
   if (usable.length === 0)
     return new EnigmError('tls-failed', 'the resolver has no certificate for XChaCha20-Poly1305, the only construction that is supported')
@@ -65,7 +65,7 @@ export function chosenCertificate(texts: readonly Uint8Array[], providerKey: Uin
     : new EnigmError('certificate-expired', 'the certificate has expired')
 }
 
-/** Whether `next` may take the place of `known`: an older one may be a replay. */
+/** Whether `next` may replace `known`. An older certificate may be a replay. */
 export function isNewer(next: Certificate, known: Certificate | undefined, wallMs: number): boolean {
   return known === undefined || next.serial >= known.serial || wallMs >= known.validity.notAfterMs
 }

@@ -6,17 +6,16 @@ import { EnigmError } from '../../errors.ts'
 /**
  * The messages of DNSCrypt version 2 with X25519 and XChaCha20-Poly1305, and of anonymized DNSCrypt
  * (dnscrypt.info/protocol). The construction is that of NaCl's box: the tag comes first and covers
- * only the ciphertext, and the shared secret goes through HChaCha20.
- * Nothing here holds a state or opens a socket.
+ * only the ciphertext, and the shared secret goes through HChaCha20. All functions here are pure.
  */
 
 const KEY_OCTETS = 32
 const TAG_OCTETS = 16
 const NONCE_OCTETS = 24
-/** The client's half of a nonce; the server draws the other half. */
+/** Octets of the client's half of a nonce. The server draws the other half at random. */
 export const CLIENT_NONCE_OCTETS = 12
 const MAGIC_OCTETS = 8
-/** `r6fnvWj8`, with which each reply begins. */
+/** Each reply begins with these octets: `r6fnvWj8`. */
 const RESOLVER_MAGIC = Buffer.of(0x72, 0x36, 0x66, 0x6e, 0x76, 0x57, 0x6a, 0x38)
 const REPLY_HEAD_OCTETS = MAGIC_OCTETS + NONCE_OCTETS
 /** The padding ends with this octet and zeros (ISO/IEC 7816-4). */
@@ -26,7 +25,7 @@ export const PAD_BLOCK = 64
 
 const SIGMA = new Uint32Array([0x61707865, 0x3320646e, 0x79622d32, 0x6b206574])
 
-/** A copy as little-endian words. */
+/** Copies octets into little-endian 32-bit words. */
 function words(octets: Uint8Array): Uint32Array {
   const found = new Uint32Array(octets.length / 4)
   const view = new DataView(octets.buffer, octets.byteOffset, octets.length)
@@ -43,7 +42,7 @@ function hchacha20(key: Uint8Array, nonce: Uint8Array): Uint8Array {
   return octets
 }
 
-/** The stream of XChaCha20, whose first 32 octets are the key of the authenticator. */
+/** The key stream of XChaCha20. Its first 32 octets are the key of Poly1305. */
 function stream(key: Uint8Array, nonce: Uint8Array) {
   const subkey = hchacha20(key, nonce.subarray(0, 16))
   // Node wants counter and nonce together: 8 octets of counter, 8 of nonce.
@@ -51,14 +50,14 @@ function stream(key: Uint8Array, nonce: Uint8Array) {
   return { cipher, authenticator: cipher.update(Buffer.alloc(KEY_OCTETS)) }
 }
 
-/** Encrypts. `nonce` has 24 octets and is used once. */
+/** Encrypts with XChaCha20-Poly1305. `nonce` has 24 octets and must be used once. */
 export function seal(key: Uint8Array, nonce: Uint8Array, plain: Uint8Array): Buffer {
   const { cipher, authenticator } = stream(key, nonce)
   const text = cipher.update(plain)
   return Buffer.concat([poly1305(text, authenticator), text])
 }
 
-/** Decrypts; undefined: it was not made with this key and nonce. */
+/** Decrypts. Undefined: `sealed` was not made with this key and nonce. */
 export function open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Buffer | undefined {
   if (sealed.length < TAG_OCTETS) return undefined
   const { cipher, authenticator } = stream(key, nonce)
@@ -67,7 +66,7 @@ export function open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Bu
   return cipher.update(text)
 }
 
-/** `message` padded to `octets`, which must be more than its length. */
+/** Pads `message` to `octets`, which must be more than its length. */
 export function padded(message: Uint8Array, octets: number): Buffer {
   const out = Buffer.alloc(octets)
   out.set(message)
@@ -75,7 +74,7 @@ export function padded(message: Uint8Array, octets: number): Buffer {
   return out
 }
 
-/** The message without its padding; undefined: the padding is wrong. */
+/** The message without its padding. Undefined: the padding is invalid. */
 export function unpadded(plain: Uint8Array): Uint8Array | undefined {
   let end = plain.length - 1
   while (end >= 0 && plain[end] === 0) end--
@@ -87,7 +86,7 @@ export function paddedLength(messageOctets: number, least: number): number {
   return Math.max(least, Math.ceil((messageOctets + 1) / PAD_BLOCK) * PAD_BLOCK)
 }
 
-/** The keys that one connection has with one server. */
+/** The keys of one connection to one server. */
 export interface SessionKeys {
   readonly shared: Uint8Array
   readonly clientKey: Uint8Array
@@ -99,8 +98,8 @@ const spki = (type: 'ed25519' | 'x25519', key: Uint8Array): KeyObject => {
 }
 
 /**
- * Fresh keys for the server with `serverKey`. Throws an EnigmError `tls-failed` if that key is not
- * one (a point of low order).
+ * Makes fresh keys for the server with `serverKey`. Throws an EnigmError `tls-failed` if that key
+ * is not usable (a point of low order).
  */
 export function sessionKeys(serverKey: Uint8Array): SessionKeys {
   const { publicKey, privateKey } = generateKeyPairSync('x25519')
@@ -122,30 +121,30 @@ export function isSigned(message: Uint8Array, signature: Uint8Array, by: Uint8Ar
   }
 }
 
-/** A whole query packet. `nonce`: 12 random octets that this connection never used. */
+/** Makes a query packet. `nonce`: 12 random octets that this connection never used before. */
 export function queryPacket(keys: SessionKeys, magic: Uint8Array, nonce: Uint8Array, message: Uint8Array, octets: number): Buffer {
   const whole = Buffer.alloc(NONCE_OCTETS)
   whole.set(nonce)
   return Buffer.concat([magic, keys.clientKey, nonce, seal(keys.shared, whole, padded(message, octets))])
 }
 
-/** The client's half of the nonce in a reply packet; undefined: it is none. */
+/** The client's half of the nonce in a reply packet. Undefined: it is not a reply packet. */
 export function nonceOf(packet: Uint8Array): Uint8Array | undefined {
   if (packet.length < REPLY_HEAD_OCTETS + TAG_OCTETS || !RESOLVER_MAGIC.equals(packet.subarray(0, MAGIC_OCTETS))) return undefined
   return packet.subarray(MAGIC_OCTETS, MAGIC_OCTETS + CLIENT_NONCE_OCTETS)
 }
 
-/** The DNS message in a reply packet; undefined: it was not made with these keys. */
+/** The DNS message in a reply packet. Undefined: the packet was not made with these keys. */
 export function replyIn({ shared }: SessionKeys, packet: Uint8Array): Uint8Array | undefined {
   if (nonceOf(packet) === undefined) return undefined
   const plain = open(shared, packet.subarray(MAGIC_OCTETS, REPLY_HEAD_OCTETS), packet.subarray(REPLY_HEAD_OCTETS))
   return plain === undefined ? undefined : unpadded(plain)
 }
 
-/** What a relay needs before each packet: where to send it. */
+/** Octets of the head that a relay needs before each packet. It says where to send the packet. */
 export const RELAY_HEAD_OCTETS = 28
 
-/** The head for a relay: its magic, and the address and port of the server. */
+/** The head for a relay: fixed octets (the magic), then the address and port of the server. */
 export function relayHead(address: string, port: number): Buffer {
   const head = Buffer.alloc(RELAY_HEAD_OCTETS)
   head.fill(0xff, 0, 8)
@@ -154,7 +153,7 @@ export function relayHead(address: string, port: number): Buffer {
   return head
 }
 
-/** The 16 octets of an address; an IPv4 address is mapped. */
+/** The 16 octets of an address. An IPv4 address is mapped to IPv6 (::ffff:192.0.2.1). */
 function ipv6Octets(address: string): Uint8Array {
   const out = new Uint8Array(16)
   if (!address.includes(':')) {

@@ -11,13 +11,13 @@ import { sessionKeys } from './codec.ts'
 import { type DnscryptPlace, placesOf } from './place.ts'
 import { CertificateShelf, type FetchTools, fetchCertificate } from './shelf.ts'
 
-/** As for any transport (../transports.ts), and `random` and `emit` are needed. */
+/** The options of any transport (../transports.ts). DNSCrypt also needs `random` and `emit`. */
 interface DnscryptOptions extends ConnectOptions, Partial<FetchTools> {
   readonly clock: ConnectOptions['clock']
   readonly probe?: Uint8Array
 }
 
-/** By link: each has its own endpoint object. */
+/** One per link, because each link has its own endpoint object. */
 const shelves = new WeakMap<Endpoint, CertificateShelf>()
 
 function shelfOf(endpoint: Endpoint): CertificateShelf {
@@ -27,13 +27,13 @@ function shelfOf(endpoint: Endpoint): CertificateShelf {
 }
 
 /**
- * Opens a path to a server, or to its relay, and has its certificate. With a certificate that is
- * known and works nothing is sent: the first query shows whether the path works. Rejects with an
- * EnigmError, always before a query is written.
+ * Opens a UDP socket to a server or to its relay, and gets the server's certificate. If a usable
+ * certificate is known, nothing is sent: the first query then shows whether the server answers.
+ * Rejects with an EnigmError, always before a query is written.
  */
 export async function openDnscrypt(endpoint: Endpoint, _transport: Transport, options: DnscryptOptions): Promise<Opened<Authenticated>> {
   const { clock, random, emit, probe } = options
-  if (random === undefined || emit === undefined) throw new EnigmError('internal', 'DNSCrypt needs randomness and a ledger')
+  if (random === undefined || emit === undefined) throw new EnigmError('internal', 'DNSCrypt needs the options random and emit')
   const startMs = clock.nowMs()
   const found = await partsOf(endpoint, { clock, random, emit }, options)
   const { path, place, certificate } = found
@@ -71,8 +71,8 @@ async function partsOf(endpoint: Endpoint, tools: FetchTools, options: DnscryptO
 }
 
 /**
- * Makes the keys of a path before the dial ends: a key of the server that is none fails the dial,
- * and not the process. Its certificate is asked for again the next time.
+ * Makes the keys of a connection before the dial ends. So an unusable key of the server fails the
+ * dial and does not end the process. The next dial fetches the certificate again.
  */
 function withKeys(parts: Omit<DnscryptParts, 'keys'>): DnscryptParts {
   try {
@@ -97,7 +97,7 @@ function raced(places: ReadonlyMap<string, DnscryptPlace>, tools: FetchTools, op
     (address) => {
       turns.tried()
       const place = places.get(address)
-      if (place === undefined) throw new EnigmError('internal', 'an address without a place')
+      if (place === undefined) throw new EnigmError('internal', 'an unknown address')
       return attemptAt(place, tools, () => turns.worked())
     },
     { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },

@@ -7,20 +7,20 @@ import type { UdpPath } from '../dial/udp-path.ts'
 import { type Certificate, certificateQuery, chosenCertificate, isNewer } from './certificate.ts'
 import type { DnscryptPlace } from './place.ts'
 
-/** A certificate is asked for again after this time at the latest: servers change keys daily. */
+/** A certificate is fetched again after this time at the latest: servers change keys daily. */
 const KEEP_MS = 3_600_000
-/** A datagram may be lost: the certificate is asked for again after these times. */
+/** The certificate query is sent again after these times, because a datagram may be lost. */
 const AGAIN_MS = [400, 800, 1600] as const
 /**
- * Lengths of the query by attempt, behind a relay: it drops a reply that is longer than the query.
- * Also for a server that cuts its reply.
+ * Lengths of the certificate query in octets, by attempt. They are used behind a relay, which drops
+ * a reply that is longer than the query, and for a server that truncates its reply.
  */
 const RELAYED_OCTETS = [512, 768, 1152, 1152] as const
 const DIRECT_OCTETS = 128
 const TXT = 16
 const TRUNCATED = 0x02
 
-/** What is known about the certificate of one server. */
+/** Keeps the certificate of one server between connections. */
 export class CertificateShelf {
   #certificate: Certificate | undefined
   #sinceMs = 0
@@ -28,7 +28,7 @@ export class CertificateShelf {
   /** The address that worked last. */
   lastAddress: string | undefined
 
-  /** The certificate, unless it is old, has expired, or may have been replaced. */
+  /** The certificate. Undefined if it was fetched over an hour ago, has expired, or is in doubt. */
   usable(clock: Clock): Certificate | undefined {
     const known = this.#certificate
     if (known === undefined || this.#doubted || clock.nowMs() - this.#sinceMs >= KEEP_MS) return undefined
@@ -36,12 +36,12 @@ export class CertificateShelf {
     return wallMs >= known.validity.notBeforeMs && wallMs < known.validity.notAfterMs ? known : undefined
   }
 
-  /** Until when a connection may use `certificate` (boot time). */
+  /** The time until which a connection may use `certificate`, in ms of boot time. */
   untilMs({ validity }: Certificate, clock: Clock): number {
     return Math.min(this.#sinceMs + KEEP_MS, clock.nowMs() + validity.notAfterMs - clock.wallMs())
   }
 
-  /** Keeps what came; returns the one to use. An older one than what is known may be a replay. */
+  /** Keeps `next` unless the known one is newer (`next` may be a replay). Returns the kept one. */
   keep(next: Certificate, clock: Clock): Certificate {
     const chosen = this.#certificate !== undefined && !isNewer(next, this.#certificate, clock.wallMs()) ? this.#certificate : next
     this.#certificate = chosen
@@ -50,26 +50,28 @@ export class CertificateShelf {
     return chosen
   }
 
-  /** Queries under this certificate meet silence: the server may have another key by now. */
+  /** Queries under this certificate get no replies: the server may have another key by now. */
   doubt(): void {
     this.#doubted = true
   }
-  /** A query was answered under it. */
+  /** A query under this certificate was answered. */
   proven(): void {
     this.#doubted = false
   }
 }
 
+/** What `fetchCertificate` needs. */
 export interface FetchTools {
   readonly clock: Clock
   readonly random: Random
-  /** The question goes in cleartext: each packet is an event before it leaves. */
+  /** Gets a `cleartext` event before each packet: the certificate query is not encrypted. */
   readonly emit: Emit
 }
 
 /**
- * Asks for the certificate over `path` until one came. Rejects with an EnigmError: the reason in
- * the first reply, or why the path broke. Never ends by itself: `cancel` does.
+ * Sends the certificate query on `path` until a reply comes. `result` rejects with an EnigmError if
+ * the first complete reply holds no usable certificate, or if the path breaks. There is no time
+ * limit: the caller must call `cancel`.
  */
 export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, random, emit }: FetchTools) {
   const id = random.below(65_536)
@@ -100,7 +102,7 @@ export function fetchCertificate(path: UdpPath, place: DnscryptPlace, { clock, r
       datagram: (octets) => {
         if (over || idOf(octets) !== id || !isReplyTo(certificateQuery(place.providerName, id, DIRECT_OCTETS), octets)) return
         const chosen = chosenCertificate(textsIn(octets), place.publicKey, clock.wallMs())
-        // What a cut reply lacks comes with a longer query.
+        // A longer query gets what is missing in a truncated reply.
         const cut = ((octets[2] ?? 0) & TRUNCATED) !== 0
         if (chosen instanceof EnigmError && cut && tries < RELAYED_OCTETS.length) send(true)
         else end(chosen)

@@ -11,9 +11,9 @@ import type { Protection } from '../../resolve.ts'
 import { type CarrierTools, type Established, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
 import type { UdpPath } from '../dial/udp-path.ts'
 
-/** Codes of RFC 9250 section 4.3. */
+/** Error codes of DNS over QUIC (RFC 9250 section 4.3). */
 export const DOQ = { noError: 0, internalError: 1, protocolError: 2, requestCancelled: 3, excessiveLoad: 4 } as const
-/** The peer may close an idle connection after 30 s (OpenSSL's own limit): we do so before. */
+/** We close an idle connection after this time, because OpenSSL closes it after 30 s. */
 const IDLE_MS = 25_000
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
@@ -47,9 +47,9 @@ class DoqRequest<P extends Protection> implements Sent, Linked<DoqRequest<P>> {
 const EMPTY = Buffer.alloc(0)
 
 /**
- * DNS over QUIC (RFC 9250) on one connection: each query has a stream of its own, so none waits
- * behind another. Queries of one turn leave together. There is no 0-RTT, no resumption and no
- * migration: a change of network makes another connection (section 7.3).
+ * DNS over QUIC (RFC 9250) on one connection. Each query has its own stream, so none waits behind
+ * another. Queries of one turn leave together. There is no 0-RTT, no resumption and no migration:
+ * after a change of network a new connection is made (section 7.3).
  */
 export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   readonly idleMs = IDLE_MS
@@ -62,7 +62,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   readonly #turn = () => this.#work()
   #probes = 0
   #scheduled = false
-  /** A datagram came since the last turn. */
+  /** Whether a datagram came since the last `#work`. */
   #came = false
   #timer: Timer | undefined
 
@@ -78,7 +78,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
         this.#came = true
         this.#soon()
       },
-      broken: (error) => this.die(lost('the resolver takes no datagrams', error)),
+      broken: (error) => this.die(lost('the resolver accepts no datagrams', error)),
     })
     this.#soon()
   }
@@ -103,7 +103,8 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   }
 
   /**
-   * A query like any other, whose answer nobody waits for. QUIC's own ping proves only the path.
+   * Sends a query like any other. Its answer is dropped. A PING of QUIC would prove only that the
+   * path works.
    */
   probe(): boolean {
     if (this.dead || this.inFlight === 0 || this.#probes > 0) return false
@@ -114,7 +115,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     return true
   }
 
-  /** Works once in this turn, for all that was sent and came. */
+  /** Schedules one `#work` at the end of this turn, for all queries and datagrams of the turn. */
   #soon(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -144,7 +145,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     if (timeoutMs !== undefined) this.#timer = this.clock.setTimer(timeoutMs, () => this.#work(true))
   }
 
-  /** Opens streams for what waits, as far as the peer allows; the others wait for its answer. */
+  /** Opens a stream for each waiting query while the peer allows more streams. The rest waits. */
   #write(): void {
     const nowMs = this.clock.nowMs()
     for (const slot of this.#unwritten.list()) {
@@ -171,7 +172,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
       }
       if (typeof got === 'number') {
         const overloaded = got === DOQ.excessiveLoad
-        this.#fail(slot, new EnigmError('connection-lost', overloaded ? 'the resolver is overloaded' : 'the resolver gave the query up'))
+        this.#fail(slot, new EnigmError('connection-lost', overloaded ? 'the resolver is overloaded' : 'the resolver cancelled the query'))
         return
       }
       if (slot.octets.length + got.length > MAX_MESSAGE_OCTETS + FRAME_OCTETS) {
@@ -183,7 +184,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     }
   }
 
-  /** The stream ended: it holds one message and its length, or the peer broke the protocol. */
+  /** Reads a stream that ended. It must hold a length and one message (RFC 9250 section 4.2). */
   #whole(slot: DoqRequest<P>): void {
     const { octets } = slot
     if (octets.length < FRAME_OCTETS + MIN_MESSAGE_OCTETS || u16(octets, 0) !== octets.length - FRAME_OCTETS) {
@@ -206,7 +207,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     this.#rested()
   }
 
-  /** DOQ_PROTOCOL_ERROR: everything on this connection is in doubt. */
+  /** Ends the connection with DOQ_PROTOCOL_ERROR: nothing on it can be trusted. */
   #broken(): void {
     this.#code = DOQ.protocolError
     this.die(lost('the resolver broke DNS over QUIC'))

@@ -15,13 +15,13 @@ import { groupOffer, noGroup } from '../dial/tls-settings.ts'
 import { UdpPath } from '../dial/udp-path.ts'
 import { DOQ, DoqCarrier } from './carrier.ts'
 
-/** As for any transport (../transports.ts), and `quic` is needed. */
+/** The options of any transport (../transports.ts). DoQ also needs `quic`. */
 interface DoqOptions extends ConnectOptions {
   readonly probe?: Uint8Array
   readonly quic?: () => Promise<Quic | undefined>
 }
 
-/** OpenSSL's results of a verification (x509_vfy.h); any other one is an untrusted issuer. */
+/** Codes for OpenSSL's verification results (x509_vfy.h). Others are `certificate-untrusted`. */
 const VERIFY_CODES: Readonly<Record<number, ErrorCode>> = {
   9: 'certificate-not-yet-valid',
   10: 'certificate-expired',
@@ -38,8 +38,8 @@ interface Won {
 }
 
 /**
- * A QUIC connection at the pinned addresses. Under `strict` the result is authenticated or an
- * EnigmError, and no query has been written before that is known.
+ * Opens a QUIC connection to one of the pinned addresses. Rejects with an EnigmError. Under
+ * `strict` the connection is always authenticated, and no query is written before that is verified.
  */
 export async function openDoq(endpoint: Endpoint, transport: Transport, options: DoqOptions): Promise<Opened<Protection>> {
   const { clock, pace, signal, first, turns = new AddressTurns(), probe } = options
@@ -125,7 +125,7 @@ class Attempt implements AddressAttempt<Won> {
     this.#step()
   }
 
-  /** A throw in a callback would end the whole process: here it ends this attempt. */
+  /** Runs `work`. If it throws, this attempt fails; an exception would end the whole process. */
   #guarded(work: () => void): void {
     try {
       work()
@@ -167,7 +167,7 @@ class Attempt implements AddressAttempt<Won> {
     else this.#judge(connection, found)
   }
 
-  /** Verifies the peer, before anything is written. Fails closed. */
+  /** Verifies the peer before any query is written. In doubt the attempt fails. */
   #judge(connection: QuicConnection, session: QuicSession): void {
     const path = this.#path
     const strict = this.#endpoint.usageProfile === 'strict'
@@ -202,13 +202,13 @@ class Attempt implements AddressAttempt<Won> {
     try {
       this.#connection?.close(DOQ.noError)
     } catch {
-      // It has failed already, and the reason is told.
+      // The connection is dead already, and `error` was reported.
     }
     this.#path?.close()
   }
 }
 
 function failure(verifyResult: number): EnigmError {
-  if (verifyResult === 0) return new EnigmError('tls-failed', 'the handshake of QUIC failed')
+  if (verifyResult === 0) return new EnigmError('tls-failed', 'the QUIC handshake failed')
   return new EnigmError(VERIFY_CODES[verifyResult] ?? 'certificate-untrusted', 'the certificate chain is not valid')
 }

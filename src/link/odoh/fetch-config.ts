@@ -7,47 +7,50 @@ import { type Connection, type ConnectOptions, connect } from '../dial/connect.t
 import type { Endpoint } from '../dial/endpoint.ts'
 import { slownessOf } from '../dial/hops.ts'
 
-/** Where targets publish their keys. */
+/** The path at which targets publish their keys. */
 const PATH = '/.well-known/odohconfigs'
-/** A list of keys has a few hundred octets. */
+/** Limit of a response. A real list of keys has a few hundred octets. */
 const MAX_OCTETS = 8192
-/** For a direct path, as for a dial. */
+/**
+ * Limit for one request over a direct path, the same as for a dial. Behind proxies it is longer.
+ */
 const TIMEOUT_MS = 3000
 
 /**
- * Fetches what the target publishes, from `target`, which offers DoH. Rejects with an EnigmError:
- * that of the dial, a code of HTTP, or the reason of the signal.
+ * Fetches the ObliviousDoHConfigs (RFC 9230) of `target` over HTTPS. `target` must offer DoH.
+ * Rejects with an EnigmError: an error of the dial, an `http-` code, `deadline`, `connection-lost`,
+ * or the reason of the signal.
  */
 export async function fetchTargetConfig(target: Endpoint, options: ConnectOptions): Promise<Uint8Array> {
   const refusal = options.pace.refusal()
   if (refusal !== undefined) throw refusal
   const connection = await connect(target, 'doh', options)
   try {
-    return await got(connection, target, options)
+    return await requestConfigs(connection, target, options)
   } finally {
     connection.stream.on('error', () => {}).destroy()
   }
 }
 
-/** What a response does. */
+/** Receives the head of a response, or its failure. */
 interface ResponseSink {
   head(status: number | undefined, body: Readable): void
   broken(cause: unknown): void
 }
 
-function got(connection: Connection, target: Endpoint, { clock, signal }: ConnectOptions): Promise<Uint8Array> {
+function requestConfigs(connection: Connection, target: Endpoint, { clock, signal }: ConnectOptions): Promise<Uint8Array> {
   const authority = hostAndPort(target.authenticationDomainName, target.doh?.port)
   const timeoutMs = TIMEOUT_MS * slownessOf(target.route ?? [])
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(asEnigmError(signal.reason))
-    const over = () => {
+    const cleanUp = () => {
       timer.cancel()
       signal?.removeEventListener('abort', aborted)
     }
     const aborted = () => end(asEnigmError(signal?.reason))
     signal?.addEventListener('abort', aborted)
     const end = (error: EnigmError) => {
-      over()
+      cleanUp()
       close()
       reject(error)
     }
@@ -63,11 +66,11 @@ function got(connection: Connection, target: Endpoint, { clock, signal }: Connec
         if (status !== 200) return end(new EnigmError('http-status', `status ${status}`))
         body.on('data', (chunk: Buffer) => {
           octets += chunk.length
-          if (octets > MAX_OCTETS) end(new EnigmError('http-size', 'longer than a list of keys'))
+          if (octets > MAX_OCTETS) end(new EnigmError('http-size', 'the list of keys is too long'))
           else chunks.push(chunk)
         })
         body.on('end', () => {
-          over()
+          cleanUp()
           resolve(Buffer.concat(chunks))
           close()
         })
@@ -76,7 +79,7 @@ function got(connection: Connection, target: Endpoint, { clock, signal }: Connec
   })
 }
 
-/** Asks, and returns how to stop. */
+/** Sends the request over HTTP/2 and returns a function that stops it. */
 function askH2({ stream }: Connection, authority: string, { head, broken }: ResponseSink): () => void {
   const session = connectH2(`https://${authority}`, { createConnection: () => stream, settings: { enablePush: false } })
   session.on('error', broken).on('close', () => broken(undefined))
@@ -85,6 +88,7 @@ function askH2({ stream }: Connection, authority: string, { head, broken }: Resp
   return () => session.destroy()
 }
 
+/** Sends the request over HTTP/1.1 and returns a function that stops it. */
 function askH1({ stream }: Connection, authority: string, { head, broken }: ResponseSink): () => void {
   const request = requestH1({ createConnection: () => stream, path: PATH, headers: { host: authority, 'accept-encoding': 'identity' } })
   request.on('error', broken).on('response', (response) => {

@@ -10,11 +10,11 @@ import {
 } from 'node:crypto'
 
 /**
- * HPKE (RFC 9180) in base mode with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-128-GCM, for
- * one message per key: the nonce is the base nonce.
+ * HPKE (RFC 9180) in base mode with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-128-GCM. Each
+ * key encrypts only one message, so the nonce is always the base nonce.
  */
 
-/** Octets of a public key, and of the encapsulated key before a ciphertext (Npk, Nenc). */
+/** Octets of a public key (Npk), and of the encapsulated key before a ciphertext (Nenc). */
 export const KEY_OCTETS = 32
 /** Octets of an AEAD key, nonce and tag (Nk, Nn, Nt). */
 export const AEAD = { keyOctets: 16, nonceOctets: 12, tagOctets: 16 } as const
@@ -29,7 +29,7 @@ const SUITE_LABEL = Buffer.from('HPKE-v1HPKE\x00\x20\x00\x01\x00\x01', 'latin1')
 const SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 
 const labelled = (suite: Buffer, label: string) => Buffer.concat([suite, Buffer.from(label)])
-/** LabeledExpand (section 4): the length, the suite, the label. */
+/** The info of LabeledExpand (section 4): the length, the suite, the label. */
 const expanding = (suite: Buffer, label: string, octets: number) => Buffer.concat([Buffer.from([0, octets]), labelled(suite, label)])
 const LABELS = {
   sharedPrk: labelled(KEM_LABEL, 'eae_prk'),
@@ -42,7 +42,7 @@ const LABELS = {
   exporter: expanding(SUITE_LABEL, 'exp', HASH_OCTETS),
 } as const
 
-/** HKDF-Extract (RFC 5869 section 2.2); the parts are joined. */
+/** HKDF-Extract (RFC 5869 section 2.2). The parts of `ikm` are joined. */
 export function extract(salt: Uint8Array, ...ikm: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('sha256', salt)
   for (const part of ikm) hmac.update(part)
@@ -51,7 +51,7 @@ export function extract(salt: Uint8Array, ...ikm: readonly Uint8Array[]): Buffer
 
 const LAST = Buffer.from([1])
 
-/** HKDF-Expand (RFC 5869 section 2.3) to at most 32 octets, which is one block. */
+/** HKDF-Expand (RFC 5869 section 2.3). `octets`: at most 32, which is one block. */
 export function expand(prk: Uint8Array, octets: number, ...info: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('sha256', prk)
   for (const part of info) hmac.update(part)
@@ -64,7 +64,7 @@ export interface Recipient {
   readonly octets: Uint8Array
 }
 
-/** The recipient with this X25519 key. Throws if it has not 32 octets. */
+/** The recipient with this X25519 key. Throws if the key does not have 32 octets. */
 export function recipientOf(octets: Uint8Array): Recipient {
   return { key: createPublicKey({ key: Buffer.concat([SPKI_PREFIX, octets]), format: 'der', type: 'spki' }), octets }
 }
@@ -74,10 +74,10 @@ export function publicOctets(key: KeyObject): Buffer {
   return key.export({ format: 'der', type: 'spki' }).subarray(-KEY_OCTETS)
 }
 
-/** The application's `info`, prepared: the same for every message of one protocol. */
+/** The context of the key schedule. It is the same for every message of one protocol. */
 export type Schedule = Uint8Array
 
-/** The key schedule's context for an `info` in base mode (RFC 9180 section 5.1). */
+/** The context of the key schedule for an `info` in base mode (RFC 9180 section 5.1). */
 export function scheduleFor(info: string): Schedule {
   return Buffer.concat([Buffer.from([0]), extract(NOTHING, LABELS.pskIdHash), extract(NOTHING, LABELS.infoHash, Buffer.from(info))])
 }
@@ -88,7 +88,7 @@ export class HpkeContext {
   readonly #nonce: Buffer
   readonly #exporter: Buffer
 
-  /** `dh`: the X25519 secret of the encapsulated key `enc` and the recipient's key. */
+  /** `dh`: the X25519 shared secret of the encapsulated key `enc` and the recipient's key. */
   constructor(dh: Uint8Array, enc: Uint8Array, recipient: Uint8Array, schedule: Schedule) {
     const shared = expand(extract(NOTHING, LABELS.sharedPrk, dh), HASH_OCTETS, LABELS.shared, enc, recipient)
     const secret = extract(shared, LABELS.secret)
@@ -97,30 +97,30 @@ export class HpkeContext {
     this.#exporter = expand(secret, HASH_OCTETS, LABELS.exporter, schedule)
   }
 
-  /** Called once: a second message needs another context. */
+  /** Encrypts the message. Call it once: a second message needs another context. */
   seal(aad: Uint8Array, plaintext: Uint8Array): Buffer {
     return seal(this.#key, this.#nonce, aad, plaintext)
   }
 
-  /** The plaintext of the message; undefined: it is not authentic. */
+  /** Decrypts the message. Undefined: the ciphertext is not authentic. */
   open(aad: Uint8Array, ciphertext: Uint8Array): Buffer | undefined {
     return open(this.#key, this.#nonce, aad, ciphertext)
   }
 
-  /** A secret for `label` of at most 32 octets (RFC 9180 section 5.3). */
+  /** A secret for `label` (RFC 9180 section 5.3). `octets`: at most 32. */
   export(label: Uint8Array, octets: number): Buffer {
     return expand(this.#exporter, octets, expanding(SUITE_LABEL, 'sec', octets), label)
   }
 }
 
-/** A message of AES-128-GCM with its tag. */
+/** Encrypts with AES-128-GCM. The result ends with the tag. */
 export function seal(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Buffer {
   const cipher = createCipheriv('aes-128-gcm', key, nonce)
   cipher.setAAD(aad)
   return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }
 
-/** The plaintext; undefined: it is not authentic. */
+/** Decrypts with AES-128-GCM. Undefined: the ciphertext is not authentic. */
 export function open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Buffer | undefined {
   const at = ciphertext.length - AEAD.tagOctets
   if (at < 0) return undefined
@@ -137,8 +137,9 @@ export function open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, cipher
 }
 
 /**
- * A context for one message to `recipient`, with a fresh ephemeral key, and the encapsulated key
- * that the recipient needs. Throws if the recipient's key is of low order (RFC 9180 section 7.1.4).
+ * Makes a context for one message to `recipient` with a fresh ephemeral key. `enc` is the
+ * encapsulated key that the recipient needs. Throws if the recipient's key is of low order (RFC
+ * 9180 section 7.1.4).
  */
 export function setupSender(
   recipient: Recipient,

@@ -7,7 +7,7 @@ import { AEAD, expand, extract, type HpkeContext, open, type Recipient, recipien
 const QUERY = 1
 const RESPONSE = 2
 const HASH_OCTETS = 32
-/** max(Nn, Nk), RFC 9230 section 6.2. */
+/** Octets of the nonce in a response: max(Nn, Nk), RFC 9230 section 6.2. */
 const RESPONSE_NONCE_OCTETS = 16
 
 const NO_SALT = new Uint8Array(0)
@@ -22,8 +22,8 @@ export interface TargetKey {
 }
 
 /**
- * The key that a target publishes, with its id (RFC 9230 section 6.2); undefined: nothing can be
- * sealed to it, because its order is low (RFC 9180 section 7.1.4).
+ * The key that a target publishes, with its id (RFC 9230 section 6.2). Undefined: the key cannot be
+ * used, because it is of low order (RFC 9180 section 7.1.4).
  */
 export function targetKey({ contents, publicKey }: TargetPublicKey): TargetKey | undefined {
   const recipient = recipientOf(publicKey)
@@ -35,7 +35,7 @@ export function targetKey({ contents, publicKey }: TargetPublicKey): TargetKey |
   return { id: expand(extract(NO_SALT, contents), HASH_OCTETS, LABELS.keyId), recipient }
 }
 
-/** Seals a DNS message to a target, with a fresh ephemeral key. `message` is copied. */
+/** Encrypts a DNS message to a target, with a fresh ephemeral key. `message` is copied. */
 export function sealQuery(key: TargetKey, message: Uint8Array): SealedQuery {
   const plaintext = Buffer.concat([u16(message.length), message, u16(0)])
   const { enc, context } = setupSender(key.recipient, SCHEDULE)
@@ -45,7 +45,9 @@ export function sealQuery(key: TargetKey, message: Uint8Array): SealedQuery {
   return { body, open: (response) => opened(response, context, plaintext) }
 }
 
-/** The octets before the encrypted message, which are also its AAD. */
+/**
+ * The octets before the encrypted message. They are also its additional authenticated data (AAD).
+ */
 function headerOf(type: number, id: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([type]), u16(id.length), id])
 }
@@ -55,19 +57,19 @@ function u16(value: number): Buffer {
 }
 
 function opened(response: Uint8Array, context: HpkeContext, query: Uint8Array): Uint8Array | EnigmError {
-  if (response.length === 0) return new EnigmError('target-key', 'the target gave an empty answer: its key has changed')
+  if (response.length === 0) return new EnigmError('target-key', 'the target sent an empty answer: its key has changed')
   const fields = new Fields(response)
   const type = fields.u8()
   const nonce = fields.vector()
   const encrypted = fields.vector()
   if (type !== RESPONSE || nonce?.length !== RESPONSE_NONCE_OCTETS || encrypted === undefined || !fields.done)
-    return new EnigmError('reply-malformed', 'not an oblivious response')
+    return new EnigmError('reply-malformed', 'not a response of Oblivious DoH')
   const secrets = responseSecrets(context, query, nonce)
   const plaintext = open(secrets.key, secrets.nonce, headerOf(RESPONSE, nonce), encrypted)
-  return plaintext === undefined ? new EnigmError('reply-malformed', 'not sealed by the target for this query') : messageIn(plaintext)
+  return plaintext === undefined ? new EnigmError('reply-malformed', 'the target did not encrypt it for this query') : messageIn(plaintext)
 }
 
-/** The DNS message of a plaintext; its padding must be zeros (RFC 9230 section 6.1). */
+/** The DNS message in a plaintext. Its padding must be all zeros (RFC 9230 section 6.1). */
 function messageIn(plaintext: Uint8Array): Uint8Array | EnigmError {
   const fields = new Fields(plaintext)
   const message = fields.vector()
@@ -76,10 +78,12 @@ function messageIn(plaintext: Uint8Array): Uint8Array | EnigmError {
     return new EnigmError('reply-malformed', 'not a padded DNS message')
   return padding.every((octet) => octet === 0)
     ? viewOf(message, 0, message.length)
-    : new EnigmError('reply-malformed', 'its padding is not empty')
+    : new EnigmError('reply-malformed', 'its padding is not all zeros')
 }
 
-/** The key and nonce of the response to a query, for client and target (RFC 9230 section 6.2). */
+/**
+ * The key and nonce with which a target encrypts the response to a query (RFC 9230 section 6.2).
+ */
 export function responseSecrets(
   context: HpkeContext,
   query: Uint8Array,

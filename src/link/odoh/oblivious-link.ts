@@ -7,7 +7,9 @@ import type { RenewableScheduledLink } from '../scheduled.ts'
 
 const isRefusedKey = ({ code }: EnigmError) => code === 'target-key'
 
-/** A link whose queries are sealed to a target: the keys live and end with the link. */
+/**
+ * A link whose queries are encrypted to a target. Closing the link also closes the target's keys.
+ */
 abstract class Sealed<L extends Pick<RenewableLink<Protection>, 'id' | 'transport' | 'renew' | 'reconsider' | 'close'>> {
   readonly id: string
   readonly transport: Transport
@@ -37,9 +39,9 @@ abstract class Sealed<L extends Pick<RenewableLink<Protection>, 'id' | 'transpor
 }
 
 /**
- * A link to a relay whose queries are sealed to a target. A query waits for the target's key if
- * none is known yet. If the target refuses the key, the query is sealed and sent once more, to the
- * new key, within its deadline.
+ * A link to a relay whose queries are encrypted to a target. A query waits for the target's key if
+ * none is known yet. If the target refuses the key, the query is retried once with the new key,
+ * within its deadline.
  */
 export class ObliviousLink<P extends Protection> extends Sealed<RenewableLink<P>> implements RenewableLink<P> {
   readonly #clock: Clock
@@ -65,7 +67,7 @@ export class ObliviousLink<P extends Protection> extends Sealed<RenewableLink<P>
     })
   }
 
-  /** Goes on when there is a key, unless the deadline of `ask` comes first. */
+  /** Calls `goOn` when there is a key, unless the deadline of `ask` comes first. */
   #after(key: Promise<void>, ask: Ask, to: Receiver<P>, goOn: () => void): void {
     let waits = true
     const end = (then: () => void) => {
@@ -85,8 +87,8 @@ export class ObliviousLink<P extends Protection> extends Sealed<RenewableLink<P>
 }
 
 /**
- * The same on a schedule, where no query is sent twice: the key is fetched before the link opens,
- * and again after the target refused it.
+ * A scheduled link to a relay whose queries are encrypted to a target. No query is retried. The key
+ * is fetched before the link opens, and again after the target has refused it.
  */
 export class ObliviousScheduledLink<P extends Protection> extends Sealed<RenewableScheduledLink<P>> implements RenewableScheduledLink<P> {
   get ready(): boolean {
@@ -112,7 +114,7 @@ export class ObliviousScheduledLink<P extends Protection> extends Sealed<Renewab
 
   async exchange(request: Uint8Array, ask: Ask): Promise<Carried<P>> {
     const { version } = this.keys
-    // Called at once: a schedule must see in this turn whether a record was written.
+    // Called in this turn: the schedule must know at once whether a record was written.
     return this.link.exchange(request, ask).catch((error: unknown) => {
       const fault = asEnigmError(error)
       if (isRefusedKey(fault)) this.keys.renew(version).catch(() => {})

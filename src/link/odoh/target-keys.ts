@@ -5,15 +5,15 @@ import type { SealedQuery, SealingKeys } from '../dial/endpoint.ts'
 import type { TargetKey } from './message.ts'
 
 /**
- * For this long after an attempt, the key of a target is not fetched again: a target, or a relay
- * that answers in its place, must not decide how often this host connects.
+ * The shortest time between two fetches of a target's key. Without it a target, or a relay that
+ * answers in its place, could make this host connect as often as it likes.
  */
 const REFETCH_MS = 60_000
-/** The same if the target was not reached: the network may be about to come up. */
+/** The same if the target was not reached. It is short, because the network may come up soon. */
 const UNREACHED_MS = 2000
 /**
- * How much longer a sealed query is than the query (RFC 9230 section 6): type, key id, length; the
- * encapsulated key, the two lengths of the plaintext, and the tag.
+ * How many octets encryption adds to a query (RFC 9230 section 6): type, length and key id, length;
+ * the encapsulated key, the two lengths of the plaintext, and the tag.
  */
 export const SEAL_OCTETS = 1 + 2 + 32 + 2 + 32 + 2 + 2 + 16
 
@@ -23,23 +23,23 @@ export interface TargetKeySource {
   /** The key that the trusted set pins. */
   readonly pinned: TargetPublicKey | undefined
   /**
-   * Fetches the ObliviousDoHConfigs that the target publishes; undefined: that is not allowed.
-   * Rejects with an EnigmError, also when the signal aborts.
+   * Fetches the ObliviousDoHConfigs that the target publishes. Rejects with an EnigmError, also
+   * when the signal aborts. Undefined: the configuration allows no fetch.
    */
   readonly fetch: ((signal: AbortSignal) => Promise<Uint8Array>) | undefined
-  /** Called before each fetch: the network may have changed just now. */
+  /** Called before each fetch, because the network may just have changed. */
   readonly beforeDial?: (() => void) | undefined
 }
 
-/** One attempt; `done` never rejects. */
+/** One attempt to fetch the key. `done` never rejects. */
 interface Fetch {
   readonly ended: AbortController
   readonly done: Promise<void>
 }
 
 /**
- * The key of one target. The encryption is loaded when it is first needed, and a key is fetched
- * only when none is pinned or the target refuses it.
+ * Keeps the key of one target. The encryption code is loaded when it is first needed. A key is
+ * fetched only if none is pinned, or if the target refuses the known one.
  */
 export class TargetKeys implements SealingKeys {
   readonly #source: TargetKeySource
@@ -72,7 +72,7 @@ export class TargetKeys implements SealingKeys {
 
   async renew(version: number): Promise<void> {
     while (this.version === version) {
-      const fetching = this.#fetching ?? this.#begun()
+      const fetching = this.#fetching ?? this.#beginFetch()
       await fetching.done
       if (this.version === version && !fetching.ended.signal.aborted) throw this.#missing()
     }
@@ -89,13 +89,13 @@ export class TargetKeys implements SealingKeys {
     this.reset()
   }
 
-  /** The fetch that begins now. Throws if none may. */
-  #begun(): Fetch {
+  /** Begins a fetch. Throws an EnigmError if none is allowed now. */
+  #beginFetch(): Fetch {
     const { clock, fetch, beforeDial } = this.#source
     if (this.#closed) throw new EnigmError('closed', 'the link is closed')
     if (fetch === undefined) throw this.#missing()
     beforeDial?.()
-    // It may have reset these keys, and others may have begun a fetch since.
+    // `beforeDial` may have called `reset`, and another query may have begun a fetch meanwhile.
     if (this.#fetching !== undefined) return this.#fetching
     if (clock.nowMs() < this.#fetchAgainMs) throw this.#missing()
     this.#fetchAgainMs = clock.nowMs() + REFETCH_MS
@@ -125,7 +125,7 @@ export class TargetKeys implements SealingKeys {
 
   #adopt(published: TargetPublicKey): void {
     const key = this.#codec?.targetKey(published)
-    if (key === undefined) this.#fault = new EnigmError('target-key', 'nothing can be encrypted to the key of the target')
+    if (key === undefined) this.#fault = new EnigmError('target-key', 'the key of the target is not valid')
     if (key === undefined || (this.#key !== undefined && Buffer.compare(key.id, this.#key.id) === 0)) return
     this.#key = key
     this.#fault = undefined
@@ -134,7 +134,7 @@ export class TargetKeys implements SealingKeys {
 
   #missing(): EnigmError {
     if (this.#fault !== undefined) return this.#fault
-    const fix = this.#source.fetch === undefined ? 'put its new config into the trusted set' : 'it publishes no other one'
+    const fix = this.#source.fetch === undefined ? 'put its new config into the trusted set' : 'the target publishes no other key'
     return new EnigmError('target-key', `the target does not accept the key; ${fix}`)
   }
 }
