@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '../clock.ts'
 
-/** Minimum interval between reports: a peer that floods us causes 100 per second. */
+/** The shortest interval between reports. A peer that floods us causes at most 100 per second. */
 const EVERY_MS = 10
 
 /**
- * Reports how often an event happened that a peer can cause at will. An event is reported at once
- * if the last report is at least 10 ms old. Earlier ones are counted and reported together.
+ * Counts events that a peer can cause as often as it likes, and reports them together. An event is
+ * reported at once if the last report is at least 10 ms old.
  */
 export class CountedReports {
   readonly #clock: Clock

@@ -12,10 +12,10 @@ import { type OpenOptions, openScheduled, openTransport } from './transports.ts'
 export type { RenewableLink } from './on-demand.ts'
 export type { RenewableScheduledLink } from './scheduled.ts'
 
-/** What a link needs, and how its connections are opened. */
+/** What a link needs to work and to open its connections. */
 export type LinkTools = DialTools & Pick<OpenOptions, 'sessions' | 'h2' | 'probe' | 'handshake' | 'quic'>
 
-/** The link to one resolver over one transport. Nothing is dialled before the first query. */
+/** Makes the link to one resolver over one transport. It dials at the first query. */
 export function createLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableLink<Authenticated>
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink
 export function createLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableLink {
@@ -23,7 +23,7 @@ export function createLink(endpoint: Endpoint, transport: Transport, tools: Link
   return endpoint.odoh === undefined ? link : new ObliviousLink(link, endpoint.odoh.keys, tools.clock)
 }
 
-/** The same, driven by a schedule. */
+/** Makes the same link, driven by a schedule. */
 export function createScheduledLink(endpoint: StrictEndpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink<Authenticated>
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink
 export function createScheduledLink(endpoint: Endpoint, transport: Transport, tools: LinkTools): RenewableScheduledLink {

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts'
 import type { Deadline, Deadlines } from '../deadlines.ts'
 
 /**
- * Reports when a connection was idle for long enough. A connection that carries cells is idle
- * between any two of them, so `idle` sets no timer.
+ * Reports when a connection was idle for long enough. A connection with cells is idle between any
+ * two cells, so `idle` must be cheap and sets no timer.
  */
 export class IdleWatch {
   readonly #clock: Clock
@@ -23,7 +23,7 @@ export class IdleWatch {
     this.#over = over
   }
 
-  /** Idle from now on: `over` is due after `forMs`. */
+  /** The connection is idle from now on: `over` is due after `forMs`. */
   idle(forMs: number): void {
     this.#overMs = this.#clock.nowMs() + forMs
     if (this.#watch === undefined || this.#overMs < this.#watchMs) this.#look()

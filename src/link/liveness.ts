@@ -7,13 +7,13 @@ import { Pool } from './pool.ts'
 import { isGone, newSilence, type PooledConnection, type PoolListener, type PoolStrategy, type Silence } from './pooled-connection.ts'
 import { HedgeBudget, IdleWindow, SilenceDetector } from './silence-detector.ts'
 
-/** A connection that looks dead and must not be replaced yet is checked again after this. */
+/** A connection that looks dead but must not be replaced yet is checked again after this time. */
 const LOOK_AGAIN_MS = 500
 
 /**
- * The silence detector of an on-demand link. It decides when a connection is probed, when a second
- * one is dialled in addition, when the first one is given up, and how long it may be idle. It
- * learns from connections that answered and from those that died.
+ * Watches whether the connections of an on-demand link are alive. It decides when a connection is
+ * probed, when a second one is dialled in addition, when the first one counts as dead, and how long
+ * a connection may be idle. It learns from connections that answered and from those that died.
  */
 export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly pool: Pool<P>
@@ -23,13 +23,13 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly #detector = new SilenceDetector()
   readonly #window = new IdleWindow()
   readonly #budget: HedgeBudget
-  /** A probe was answered on this path, so an unanswered one is evidence. */
+  /** Whether a probe was answered on this path. If so, an unanswered probe is evidence. */
   #probesAnswered = false
-  /** The connection that the dial under way replaces if it stays silent. */
+  /** The silent connection because of which the current dial was started. */
   #hedging: PooledConnection<P> | undefined
-  /** It was in use recently: a dial before the next query is worthwhile. */
+  /** Whether the link was in use recently, so that a dial before the next query is useful. */
   #inUse = false
-  /** The last connection that fell silent had never answered. */
+  /** Whether the last connection that became silent had never answered. */
   #lastSuspectWasMute = false
 
   constructor(target: DialTarget<P>, tools: DialTools, deadlines: Deadlines, listener: PoolListener) {
@@ -47,11 +47,11 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     })
   }
 
-  /** The smoothed round trip, once there is one. */
+  /** The smoothed round trip in ms. Undefined: none was measured yet. */
   get rttMs(): number | undefined {
     return this.#detector.rttMs
   }
-  /** The silence after which a connection is given up, in ms. */
+  /** The silence after which a connection counts as dead, in ms. */
   get silenceMs(): number {
     return this.#detector.afterMs
   }
@@ -61,15 +61,15 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
-   * off.
+   * Makes sure that a dial is running or scheduled. During the backoff it returns the last error
+   * instead.
    */
   dial(): EnigmError | undefined {
     this.#inUse = true
     return this.pool.dial()
   }
 
-  /** A query was written on it: silence counts from now on. */
+  /** A query was written on `connection`: its silence counts from now on. */
   sent(connection: PooledConnection<P>): void {
     const { silentSinceMs, inFlight } = connection.carrier
     const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
@@ -94,8 +94,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A query that `connection` did not answer was answered elsewhere: it is dead, and the second
-   * connection was needed.
+   * A query that `connection` did not answer was answered on another connection. So `connection` is
+   * dead, and the second connection was needed.
    */
   answeredElsewhere(connection: PooledConnection<P>): void {
     const { silence } = connection
@@ -107,16 +107,16 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Whether queries that are held up may be retried alone, on lanes. Limited like other second
-   * connections, which show an observer that an answer was late.
+   * Whether delayed queries may be retried alone, on lanes. Lanes are limited like other second
+   * connections, because they show an observer that an answer was late.
    */
   mayIsolate(): boolean {
     return this.#budget.take()
   }
 
   /**
-   * Drops all connections and forgets what was learnt on the last path. Dials at once if queries
-   * wait (`wanted`), and soon if the link was in use and is `online`.
+   * Drops all connections and forgets what was learnt on the last network. Dials at once if queries
+   * wait (`wanted`), and soon if the link was in use and the host is `online`.
    */
   renew(wanted: boolean, online: boolean): void {
     const error = new EnigmError('connection-lost', 'the network changed')
@@ -145,8 +145,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A suspect that sends data was slow and not dead: it is usable again, unless another connection
-   * replaced it.
+   * `connection` sent data. If it is a suspect, it was slow and not dead: it is usable again,
+   * unless another connection has replaced it.
    */
   heard(connection: PooledConnection<P>): void {
     const { silence } = connection
@@ -158,7 +158,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     silence.charged = false
     if (this.#hedging === connection || (connection.state === 'suspect' && this.pool.current === undefined)) {
       this.#hedging = undefined
-      this.pool.endDial(new EnigmError('closed', 'the other connection spoke'))
+      this.pool.endDial(new EnigmError('closed', 'the other connection sent data'))
     }
     silence.doubt = 'none'
     if (connection.state === 'suspect') this.pool.reinstate(connection)
@@ -168,8 +168,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   idle(connection: PooledConnection<P>): void {
     const nowMs = this.#tools.clock.nowMs()
     connection.silence.idleSinceMs = nowMs
-    // The queries of a suspect were answered elsewhere. Waiting a little shows whether it was slow
-    // or dead.
+    // The queries of this suspect were answered on another connection. A short wait shows whether
+    // it was slow or dead.
     if (isDoubted(connection)) this.#watch(connection, nowMs + this.#detector.afterMs)
     else if (connection.state === 'draining') this.pool.leave(connection)
     else this.#watch(connection, nowMs + this.#idleMs(connection))
@@ -184,14 +184,14 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     if (silence.watch !== undefined) this.#deadlines.remove(silence.watch)
   }
 
-  /** How long a connection may be idle, in ms. The resolver's value counts where it is lower. */
+  /** How long a connection may be idle, in ms. The resolver's own value counts if it is lower. */
   #idleMs({ carrier: { idleMs } }: PooledConnection<P>): number {
     return idleMs < IDLE_MS ? idleMs : this.#window.ms
   }
 
   /**
-   * The silence after which a second connection is worth its cost, in ms: less where queries wait
-   * behind the silent one.
+   * The silence after which a second connection is worth its cost, in ms. It is shorter if queries
+   * wait behind the silent one.
    */
   #hedgeMs({ carrier: { waiting = 0 } }: PooledConnection<P>): number {
     const { hedgeMs, heldUpMs } = this.#detector
@@ -199,8 +199,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A doubted connection sent data. If only a hedge was dialled because of it, this is no false
-   * alarm.
+   * A connection in doubt sent data, so the detector learns to wait longer. If only a second
+   * connection was dialled because of the silence, this is no false alarm.
    */
   #spoke({ doubt, doubtedSinceMs }: Silence<P>): void {
     const silentMs = this.#tools.clock.nowMs() - doubtedSinceMs
@@ -209,8 +209,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Learns from the end of a connection. A connection is not necessarily dead if it is silent about
-   * a query that no other connection answers either.
+   * Learns from the end of a connection. If no other connection answers the same query either, the
+   * silent connection is not necessarily dead.
    */
   #learn(connection: PooledConnection<P>, error: EnigmError): void {
     const { answeredElsewhere, idleBeforeMs, idleSinceMs } = connection.silence
@@ -258,8 +258,9 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * After the p95 it is probed. If no answer comes, or the protocol has no probe, a second
-   * connection is dialled. After the full time it is suspect.
+   * Reacts to the silence of a connection. After the p95 of round trips it sends a probe. If no
+   * answer comes, or if the protocol has no probe, it dials a second connection. After the full
+   * time the connection is a suspect.
    */
   #lookAtSilence(connection: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { silence } = connection
@@ -280,8 +281,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Checks a silent lane. Its question is on its second try and is not asked elsewhere, but if
-   * others wait behind it another lane is worthwhile.
+   * Checks a silent lane. Its question is on the second try and is not asked on other connections.
+   * But if other questions wait behind it, another lane is useful.
    */
   #lookAtLane(lane: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { afterMs } = this.#detector
@@ -297,8 +298,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Whether a second connection may replace one that looks dead. Limited where the protocol has no
-   * probe to confirm it.
+   * Whether a second connection may replace one that looks dead. The budget limits this if the
+   * protocol has no probe that could confirm it.
    */
   #mayReplace(silence: Silence<P>): boolean {
     if (silence.charged || (silence.probed && this.#probesAnswered)) return true
@@ -307,15 +308,15 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Makes it a suspect: new queries go elsewhere and those in flight are retried there. It may
-   * still answer.
+   * Makes a connection a suspect: new queries go to another connection, and those in flight are
+   * retried there. The suspect may still answer.
    */
   #suspect(connection: PooledConnection<P>): void {
     const { silence, served } = connection
     silence.doubt = 'dead'
     silence.doubtedSinceMs = connection.carrier.silentSinceMs ?? silence.doubtedSinceMs
     this.#hedging = undefined
-    // Two in a row: the resolver accepts connections and answers nothing.
+    // The second one in a row: the resolver accepts connections but answers nothing.
     if (this.#lastSuspectWasMute && served === 0) this.pool.mute(connection)
     this.#lastSuspectWasMute = served === 0
     this.pool.suspect(connection)
@@ -324,8 +325,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Dials a second connection. Not for one that has just come up, because a name may be slow,
-   * unless queries wait behind that name.
+   * Dials a second connection. Not if the first one has just come up, because then a slow name is
+   * the likely cause, unless other queries wait behind that name.
    */
   #hedge(connection: PooledConnection<P>, silentSinceMs: number): void {
     const { silence, served, carrier } = connection
@@ -339,7 +340,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 }
 
-/** Whether its queries are also asked on other connections. */
+/** Whether queries of a connection are also asked on other connections, because it is silent. */
 function isDoubted<P extends Protection>({ silence, state }: PooledConnection<P>): boolean {
   return silence.doubt !== 'none' && state !== 'lane'
 }

@@ -10,36 +10,36 @@ import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 import { RetryQuarantine } from './retry-quarantine.ts'
 
-/** Limit of queries that wait for one dial. Above it: `overloaded`. */
+/** Limit of queries that wait for one dial. Further queries get `overloaded`. */
 const MAX_WAITING = MAX_IN_FLIGHT
 /**
- * How often a query may be retried after a connection refused it and accepts others. The carrier
- * itself retries each three times after REFUSED_STREAM.
+ * How often a query is retried if connections refuse it but accept others. In addition, the carrier
+ * itself retries it three times after REFUSED_STREAM.
  */
 const MAX_REFUSALS = 16
 /**
- * If a connection refused at most this many queries as it drained, one of them may be the reason,
- * so they are retried one at a time. If more were refused, the server reached its limit of requests
+ * If a draining connection refused at most this many queries, one of them may be the reason. So
+ * they are retried one at a time. If it refused more, the server has reached its limit of requests
  * on one connection.
  */
 const FEW = 8
 /**
- * Queries of a late connection that are also asked on a second one: the first answer shows whether
- * the others are to be retried too.
+ * How many queries of a late connection are also asked on a second one. The first answer shows
+ * whether the others must be retried too.
  */
 const CANARIES = 4
 
 /** Reactions of a link to changes of its environment. */
 export interface Renewable {
   /**
-   * The network changed or the machine slept: drops connections and TLS sessions (a ticket would
-   * let an observer link the client of the old network with that of the new one). A link on demand
-   * repeats its queries in flight on a new connection. A link that was in use is dialled again if
-   * `online`.
+   * The network changed, or the machine was suspended: drops all connections and TLS sessions. A
+   * ticket would let an observer link the client on the old network with the client on the new one.
+   * An on-demand link retries its queries in flight on a new connection. If the link was in use and
+   * the host is `online`, it dials again.
    */
   renew(online: boolean): void
   /**
-   * Ends the backoff: the wall clock was set, for example, and certificates may have become valid.
+   * Ends the backoff. For example, the wall clock was set, and certificates may have become valid.
    */
   reconsider(): void
 }
@@ -48,8 +48,8 @@ export interface Renewable {
 export interface RenewableLink<P extends Protection = Protection> extends Link<P>, Renewable {}
 
 /**
- * A link that dials at a query and keeps one connection while it is needed; see `Link` for the
- * contract.
+ * A link that dials when a query comes, and keeps one connection while it is needed. See `Link` for
+ * the contract.
  */
 export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   readonly id: string
@@ -133,7 +133,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     return this.#closed.promise
   }
 
-  /** Sends a query on `current`, or lets it wait for the next connection. */
+  /** Sends a query on `current`. If there is none, the query waits for the next connection. */
   #place(pending: Pending<P>): void {
     const { current } = this.#pool
     if (current !== undefined) this.#send(current, pending, 0)
@@ -146,8 +146,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Whether a dial for `current` may begin: not if a lane is to become `current`, nor while this is
-   * undecided.
+   * Whether a dial for `current` may begin. It may not if a lane will become `current`, or while
+   * this is not decided yet.
    */
   get #mayDial(): boolean {
     return !this.#quarantine.laneToBeCurrent && this.#turnedAway.length === 0
@@ -160,7 +160,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
 
   #send(connection: PooledConnection<P>, pending: Pending<P>, trial: number): void {
     if (pending.ask.mayLeave?.() === false) {
-      this.#fail(pending, new EnigmError('closed', 'nobody waits for it any more'))
+      this.#fail(pending, new EnigmError('closed', 'no client waits for it'))
       return
     }
     const attempt = new RequestAttempt(connection, pending, trial, this.#listener)
@@ -175,8 +175,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
 
   /**
    * Sends waiting queries on the new `current`: first those that were never written, then copies of
-   * those that wait on a suspect. The first answer counts. The order matters over HTTP/1.1: the
-   * query that blocked the suspect may block this connection too.
+   * those that wait on a suspect. The first answer counts. The order matters over HTTP/1.1, because
+   * the query that blocked the suspect may block this connection too.
    */
   #resend(): void {
     const { current } = this.#pool
@@ -196,10 +196,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * A new `current` answers while queries are held up on two connections that became silent. Over
-   * DoT a reply that trickles delays all replies behind it, and its query was retried together with
-   * theirs. So each of these queries is retried once more, alone on a lane. This takes one
-   * connection of the hedge budget, because an observer sees it as one.
+   * Retries queries alone on lanes, if they are delayed on two silent connections although a new
+   * `current` answers. Over DoT one reply that comes in slow small pieces delays all replies behind
+   * it. Its query was retried together with theirs, so it blocked the second connection too. The
+   * budget counts this as one second connection, because an observer sees it as one.
    */
   #isolateHeldUp(): void {
     const heldUp = this.#pending.list().filter(isHeldUpTwice)
@@ -250,8 +250,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Decides about the queries that a draining connection refused, once all are known. They keep
-   * their order, so that the query after the last accepted one is soon the first on its connection.
+   * Retries the queries that a draining connection refused, once all of them are known. They keep
+   * their order, so that the query after the last accepted one soon comes first on its connection.
    */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
@@ -268,7 +268,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Retries a query that was not processed: if a connection refused queries and answered none, one
+   * Retries a query that was not processed. If a connection refused queries and answered none, one
    * of them is the cause.
    */
   #askElsewhere({ connection, pending, trial }: RequestAttempt<P>, error: EnigmError, isFirst: boolean): void {
@@ -288,16 +288,16 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * Fails a query and blames its name: it was alone on a connection of a resolver that answers, and
-   * that connection died.
+   * Fails a query because of its name. The query was alone on a connection, the connection died,
+   * and the resolver answers other queries.
    */
   #failForItsName(pending: Pending<P>, { code, message, cause }: EnigmError): void {
     this.#fail(pending, new EnigmError(code, message, { cause, ofTheName: true }))
   }
 
   /**
-   * Continues after any change: drives the quarantine, and dials if queries wait and no connection
-   * exists.
+   * Continues after any change. It drives the quarantine, and dials if queries wait and no
+   * connection exists.
    */
   #goOn(): void {
     if (!this.#quarantine.idle || this.#quarantine.laneToBeCurrent) this.#quarantine.drive()
@@ -316,8 +316,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /**
-   * The error of a query at its deadline. `deadline` means that the path was alive, or not known to
-   * be dead.
+   * The error of a query at its deadline. `deadline` means that the path was not known to be dead.
    */
   #outOfTime(pending: Pending<P>): EnigmError {
     const { current } = this.#pool

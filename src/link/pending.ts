@@ -7,7 +7,7 @@ import type { Doubt, PooledConnection } from './pooled-connection.ts'
 
 const NONE: never[] = []
 
-/** One query and its attempts. A class: an object literal made of parts cost 1.6 us on Node 20. */
+/** One query and its attempts. A class, because a spread object literal costs 1.6 us on Node 20. */
 export class Pending<P extends Protection> implements Linked<Pending<P>> {
   readonly request: Uint8Array
   readonly ask: Ask
@@ -15,14 +15,14 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
   deadline: Deadline | undefined = undefined
   /** Its attempts in flight, usually one. */
   attempts: RequestAttempt<P>[] = NONE
-  /** It waits for a connection. */
+  /** Whether it waits for a connection. */
   waits = false
-  /** It was retried already, after a loss or a silence. */
+  /** Whether it was retried already, after a loss or a silence. */
   resent = false
   refusals = 0
-  /** The connection on which it waited behind others, and which fell silent. */
+  /** The silent connection on which it waited unwritten behind other queries. */
   movedFrom: PooledConnection<P> | undefined = undefined
-  /** It was retried a second time, alone, after two connections fell silent. */
+  /** Whether it was retried a second time, alone, after two connections became silent. */
   isolated = false
   /** Its number in the order of writing: the query written last is suspected first. */
   turn = 0
@@ -40,14 +40,14 @@ export class Pending<P extends Protection> implements Linked<Pending<P>> {
 }
 
 /**
- * A place in the quarantine: an entry of its own, because the query is also in the link's set of
- * all queries.
+ * A query's entry in the quarantine. It is a separate object, because the query itself is a member
+ * of the link's set of all queries.
  */
 export interface QuarantineEntry<P extends Protection> extends Linked<QuarantineEntry<P>> {
   readonly pending: Pending<P>
   /**
-   * It may be sent on a connection that has not answered anything yet: it was alone on one that had
-   * answered, or was not processed there.
+   * Whether it may be sent on a connection that has not answered anything yet. True if it was alone
+   * on a connection that had answered, or if it was not processed there.
    */
   needsNoProof: boolean
 }
@@ -63,8 +63,8 @@ export class RequestAttempt<P extends Protection> implements Ticket<P> {
   readonly connection: PooledConnection<P>
   readonly pending: Pending<P>
   /**
-   * How many questions of the quarantine may be in flight at once. 1: it is alone. 0: it is not
-   * from the quarantine.
+   * How many questions of the quarantine may be in flight at once on this connection. 1: it is
+   * alone. 0: it is not from the quarantine.
    */
   readonly trial: number
   readonly #listener: AttemptListener<P>
@@ -88,8 +88,8 @@ export class RequestAttempt<P extends Protection> implements Ticket<P> {
 }
 
 /**
- * Cancels an attempt that waits unwritten behind others on a suspect. Returns whether there was
- * one.
+ * Cancels an attempt that waits unwritten behind other queries on a suspect. Returns whether there
+ * was one.
  */
 export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
   const held = pending.attempts.find(({ connection, sent }) => isSuspect(connection) && sent?.waits === true)
@@ -100,15 +100,15 @@ export function leftQueue<P extends Protection>(pending: Pending<P>): boolean {
   return true
 }
 
-/** The strongest doubt about its connections. */
+/** The strongest doubt about the connections of a query. */
 export function doubtOf<P extends Protection>({ attempts }: Pending<P>): Doubt {
   if (!attempts.some(({ connection }) => isSuspect(connection))) return 'none'
   return attempts.some(({ connection }) => connection.silence.doubt === 'dead') ? 'dead' : 'late'
 }
 
 /**
- * Whether it was retried, and both connections fell silent in the middle of a reply. A connection
- * that is silent between replies proves nothing: the name may be slow.
+ * Whether a query was retried, and both connections became silent in the middle of a reply. Silence
+ * between replies proves nothing, because the name may be slow.
  */
 export function isHeldUpTwice<P extends Protection>({ attempts, isolated }: Pending<P>): boolean {
   if (attempts.length < 2 || isolated) return false
@@ -127,8 +127,8 @@ export function leave<P extends Protection>(attempt: RequestAttempt<P>): void {
 }
 
 /**
- * Whether queries of a connection are asked elsewhere because of its silence. On a lane they are on
- * their second try, so only unwritten ones are.
+ * Whether queries of a silent connection are asked on other connections. Queries on a lane are on
+ * their second try, so the lane must count as dead.
  */
 function isSuspect<P extends Protection>({ state, silence }: PooledConnection<P>): boolean {
   return state === 'lane' ? silence.doubt === 'dead' : silence.doubt !== 'none'

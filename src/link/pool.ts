@@ -13,8 +13,8 @@ import {
 } from './pooled-connection.ts'
 
 /**
- * The connections of one link and all their dials. At most one connection takes new queries and at
- * most one is dialled for that. Lanes exist in addition, on demand.
+ * The connections of one link and all their dials. At most one connection (`current`) accepts new
+ * queries, and at most one dial for it runs. Lanes are dialled in addition if they are needed.
  */
 export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   current: PooledConnection<P, C> | undefined
@@ -45,11 +45,13 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     })
   }
 
-  /** Whether a dial for `current` is under way. */
+  /** Whether a dial for `current` is running. */
   get dialling(): boolean {
     return this.#dialler.underWay
   }
-  /** The error of the dials under way if they take too long: a hop that owes an answer. */
+  /**
+   * The error of the running dials if they take too long. It names the hop that has not answered.
+   */
   get overdue(): EnigmError | undefined {
     return this.#dialler.overdue
   }
@@ -59,26 +61,27 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Makes sure that a dial is under way or scheduled. Returns the last error instead while backing
-   * off.
+   * Makes sure that a dial is running or scheduled. During the backoff it returns the last error
+   * instead.
    */
   dial(): EnigmError | undefined {
     return this.#dialler.dial()
   }
 
-  /** Dials soon, before a query needs it. */
+  /** Dials after a short random delay, before a query needs the connection. */
   dialSoon(): void {
     this.#dialler.dialSoon()
   }
 
-  /** Ends the dial for `current` without a report to the queries that wait for it. */
+  /** Ends the dial for `current`. Queries that wait for it do not fail. */
   endDial(error: EnigmError): void {
     this.#dialler.end(error)
   }
 
   /**
-   * Ensures that `wanted` lanes exist besides those that are late, but at most `most`; only one
-   * while connections die without an answer. Returns an error if none can be dialled.
+   * Ensures that `wanted` lanes exist in addition to those that are late, but at most `most` in
+   * all. Only one is dialled while connections die without an answer. Returns an error if no lane
+   * can be dialled.
    */
   wantLanes(wanted: number, most: number): EnigmError | undefined {
     const late = this.lanes.filter(({ silence }) => silence.doubt !== 'none').length
@@ -92,7 +95,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     return undefined
   }
 
-  /** Ends the use of a lane: it becomes `current` if there is none, else it drains. */
+  /** Ends the use of a lane. It becomes `current` if there is none; otherwise it drains. */
   release(lane: PooledConnection<P, C>): void {
     if (this.current !== undefined || lane.silence.doubt !== 'none') {
       this.leave(lane)
@@ -103,12 +106,12 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#listener.ready()
   }
 
-  /** Makes a silent connection a suspect: it takes no query until it speaks. */
+  /** Makes a silent connection a suspect: it gets no query until it sends data. */
   suspect(connection: PooledConnection<P, C>): void {
     if (connection.state === 'current') this.#enter(connection, 'suspect')
   }
 
-  /** A suspect spoke: it becomes `current` again unless another connection is. */
+  /** A suspect sent data: it becomes `current` again, unless another connection is. */
   reinstate(connection: PooledConnection<P, C>): void {
     if (connection.state !== 'suspect') return
     if (this.current !== undefined) this.leave(connection)
@@ -118,12 +121,12 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
   }
 
-  /** Drains a connection: it takes no query and closes when none is in flight. */
+  /** Drains a connection: it gets no query, and closes when none is in flight. */
   leave(connection: PooledConnection<P, C>): void {
     if (isGone(connection)) return
     this.#enter(connection, 'draining')
     if (connection.trialStep.is === 'proving') connection.trialStep.probe.cancel()
-    if (connection.carrier.inFlight === 0) this.drop(connection, new EnigmError('closed', 'nothing is owed any more'))
+    if (connection.carrier.inFlight === 0) this.drop(connection, new EnigmError('closed', 'no reply is pending'))
   }
 
   drop(connection: PooledConnection<P, C>, error: EnigmError): void {
@@ -138,18 +141,18 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * It takes no more queries and refused one unprocessed. If it also answered none, it counts as
-   * one that died.
+   * A connection drains and refused a query. If it also answered none, it counts as a connection
+   * that died.
    */
   turnedAway(connection: PooledConnection<P, C>): void {
     if (connection.carrier.inFlight === 0) this.#countUnanswered(connection)
   }
 
-  /** Counts a resolver that accepts connections and answers nothing as one that refuses them. */
+  /** Counts a silent connection as a failed dial: the resolver accepts it but answers nothing. */
   mute(connection: PooledConnection<P, C>): void {
     if (connection.failure !== 'none') return
     connection.failure = 'counted'
-    this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver takes connections and answers nothing'))
+    this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver accepts connections but answers nothing'))
   }
 
   /** Forgets what was learnt on the last network and ends its dials. `dropAll` must follow. */
@@ -168,7 +171,9 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
   }
 
-  /** Ends the backoff: the reason of the last failure (a certificate's date) may be gone. */
+  /**
+   * Ends the backoff, because the reason of the last failure may be gone (a certificate's date).
+   */
   reconsider(): void {
     this.#dialler.backoff.reset()
   }

@@ -4,10 +4,11 @@ import type { Protection } from '../resolve.ts'
 import type { Carrier, Sent } from './carriers/carrier.ts'
 
 /**
- * - `current`: takes new queries. At most one does.
- * - `lane`: takes questions of the quarantine alone (retry-quarantine.ts).
- * - `suspect`: was `current`, and is silent. It takes nothing, may still answer, and may come back.
- * - `draining`: takes nothing, and closes when no reply is pending.
+ * What a connection of a pool is used for.
+ * - `current`: accepts new queries. At most one connection is `current`.
+ * - `lane`: accepts only questions of the quarantine (retry-quarantine.ts).
+ * - `suspect`: was `current` and is silent. It accepts nothing, but may still answer and come back.
+ * - `draining`: accepts nothing, and closes when no reply is pending.
  * - `gone`: closed, by us or by the resolver.
  */
 export type ConnectionState = 'current' | 'lane' | 'suspect' | 'draining' | 'gone'
@@ -19,54 +20,55 @@ export interface PooledConnection<P extends Protection, C extends Carrier<P> = C
   readonly number: number
   /** Only the pool changes it. */
   state: ConnectionState
-  /** How many queries it answered. */
+  /** How many queries it has answered. */
   served: number
-  /** Queries that it refused when it took no more. */
+  /** How many queries it refused while it drained. */
   refused: number
   failure: ConnectionFailure
-  /** The meaning of its silence so far. */
+  /** What the silence detector knows about it. */
   readonly silence: Silence<P>
-  /** Questions of the quarantine in flight on it. */
+  /** How many questions of the quarantine are in flight on it. */
   owed: number
   /** The step that must end before the next question is sent on it. */
   trialStep: TrialStep
 }
 
 /**
- * Whether the backoff counts a connection as a failed dial, at most once.
+ * Whether the backoff counts a connection as a failed dial. It counts at most once.
  * - `none`: not so far.
- * - `counted`: it ended, or became silent, without one answer.
+ * - `counted`: it ended or became silent without any answer.
  * - `excused`: the link itself ends it.
  */
 export type ConnectionFailure = 'none' | 'counted' | 'excused'
 
 /**
- * - `free`: nothing.
+ * The step that must end before a connection gets the next question of the quarantine.
+ * - `free`: none.
  * - `pausing`: it answered a question of the quarantine, and may close after that.
- * - `proving`: `probe` is in flight on it, and its answer shows that the resolver answers.
+ * - `proving`: `probe` is in flight on it. An answer shows that the resolver answers.
  */
 export type TrialStep = { readonly is: 'free' } | { readonly is: 'pausing' } | { readonly is: 'proving'; readonly probe: Sent }
 
 /**
- * What the silence of a connection means: `none`: nothing. `late`: a few of its queries are also
- * asked elsewhere. `dead`: all of them are.
+ * How a link reacts to the silence of a connection. `none`: not at all. `late`: a few of its
+ * queries are also asked on another connection. `dead`: all of them are.
  */
 export type Doubt = 'none' | 'late' | 'dead'
 
 /** What the silence detector knows about one connection (liveness.ts). */
 export interface Silence<P extends Protection> {
   doubt: Doubt
-  /** A second connection was dialled because of its silence. */
+  /** Whether a second connection was dialled because of its silence. */
   hedged: boolean
-  /** That dial was charged to the hedge budget. */
+  /** Whether that dial was charged to the hedge budget. */
   charged: boolean
-  /** A query that it did not answer was answered on another connection since. */
+  /** Whether another connection has answered a query that this one did not answer. */
   answeredElsewhere: boolean
-  /** A probe was sent and no sign of life came since. */
+  /** Whether a probe was sent, and no sign of life came since then. */
   probed: boolean
-  /** The beginning of the silence for which it was last doubted. Boot time. */
+  /** When the silence began because of which it was last in doubt. Boot time. */
   doubtedSinceMs: number
-  /** The suspect that it replaced. If this connection answers first, that one is dead. */
+  /** The suspect that it replaced. If this connection answers first, the suspect is dead. */
   superseded: PooledConnection<P> | undefined
   idleSinceMs: number
   /** How long it was idle before the query that it has not answered yet. */
@@ -75,12 +77,12 @@ export interface Silence<P extends Protection> {
   watchMs: number
 }
 
-/** Whether it is closed. */
+/** Whether a connection is closed. */
 export function isGone<P extends Protection>({ state }: PooledConnection<P>): boolean {
   return state === 'gone'
 }
 
-/** The reaction of a link to changes of a connection in its pool. */
+/** How a link reacts to changes of a connection in its pool. */
 export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** The state of the silence detector for a connection that has just come up. */
   newSilence(): Silence<P>
@@ -88,15 +90,15 @@ export interface PoolStrategy<P extends Protection, C extends Carrier<P> = Carri
   /** `connection` is `current` and replaces `before`, which must drain or become a suspect. */
   becameCurrent(connection: PooledConnection<P, C>, before: PooledConnection<P, C> | undefined): void
   heard(connection: PooledConnection<P, C>): void
-  /** No query is in flight on it. */
+  /** No query is in flight on `connection`. */
   idle(connection: PooledConnection<P, C>): void
-  /** The resolver or the network ended it. Called before its state changes. */
+  /** The resolver or the network ended `connection`. Called before its state changes. */
   died(connection: PooledConnection<P, C>, error: EnigmError): void
   gone(connection: PooledConnection<P, C>): void
 }
 
 /**
- * Is notified of changes in a pool. `ready`: `current` exists. `lanesChanged`: a lane came, ended
+ * Receives the changes in a pool. `ready`: `current` exists. `lanesChanged`: a lane came up, ended
  * or is late, or a postponed dial may begin. `dialFailed`: a dial failed, for `current` or for a
  * lane.
  */

@@ -10,15 +10,15 @@ import type { Pending, QuarantineEntry } from './pending.ts'
 import type { Pool } from './pool.ts'
 import { isGone, type PooledConnection } from './pooled-connection.ts'
 
-/** The most lanes at once. */
+/** Limit of lanes at once. */
 const MOST_LANES = 8
 /**
- * A lane is added for each 400 ms of waiting work, counted in round trips of one question after
- * another.
+ * A lane is added for each 400 ms of waiting work. The work is one round trip per waiting question.
  */
 const LANE_WORK_MS = 400
 /**
- * If all lanes have more work than this, each takes as many questions at once as can finish in it.
+ * If the waiting work is more than this for all lanes, each lane gets as many questions at once as
+ * are needed to finish in this time.
  */
 const ALL_WORK_MS = 2000
 /** Assumed before the first round trip is measured. */
@@ -28,32 +28,31 @@ const UNKNOWN_RTT_MS = 100
  * sent on `current` while it is alive.
  */
 const LOST_LANES = 10
-/** For 30 ms after a death, new queries may prove that the resolver answers. */
+/** For 30 ms after a death, an answer to a new query may prove that the resolver answers. */
 const GRACE_MS = 30
 /** The pause between an answer and the next question on the same lane. */
 const REST_MS = 2
 
 /** The link whose questions are in quarantine. */
 export interface QuarantineLink<P extends Protection> {
-  /** Sends one question, with `atOnce` of them in flight at most. */
+  /** Sends one question. At most `atOnce` questions may be in flight on the connection. */
   send(connection: PooledConnection<P>, pending: Pending<P>, atOnce: number): void
-  /** Something changed: the link continues. */
+  /** Something changed, and the link must continue. */
   goOn(): void
   /** No connection can be dialled. */
   dialFailed(error: EnigmError): void
 }
 
 /**
- * The retry quarantine: questions that were in flight on a connection that died (RFC 7766 section
- * 6.2.4). One of them may be the cause, so each is retried alone on a lane, a connection apart from
- * the one for all other queries. If the lane dies too, one question fails, and the others, which
- * were not written, lose nothing. The question written last is the most likely cause and waits for
- * all others. Before a question is sent on a lane, there must be a proof that the resolver answers
- * on new connections: the answer to another query on the next connection, or to a root query on the
- * lane itself.
+ * Holds the questions that were in flight on a connection that died (RFC 7766 section 6.2.4). One
+ * of them may be the cause, so each is retried alone on a lane: a connection that carries no other
+ * queries. If the lane dies too, only this question fails; the others were not written yet. The
+ * question written last is the most likely cause, so it waits for all others. Before a question is
+ * sent on a lane, there must be a proof that the resolver answers on new connections: the answer to
+ * another query on the next connection, or to a query for the root on the lane itself.
  */
 export class RetryQuarantine<P extends Protection> {
-  /** Queries wait for a lane instead of a dial: it is to become `current`. */
+  /** Whether queries wait for a lane instead of a dial, because the lane will become `current`. */
   laneToBeCurrent = false
   readonly #liveness: Liveness<P>
   readonly #pool: Pool<P>
@@ -64,14 +63,14 @@ export class RetryQuarantine<P extends Protection> {
   readonly #first = new TurnQueue<QuarantineEntry<P>>()
   readonly #last = new TurnQueue<QuarantineEntry<P>>()
   /**
-   * A connection newer than the last death has answered. `#diedUpTo`: the newest connection at that
-   * death; `#diedMs`: when it was.
+   * Whether a connection has answered that is newer than the last death. `#diedUpTo`: the number of
+   * the newest connection at that death. `#diedMs`: the time of that death.
    */
   #proven = true
   #diedUpTo = 0
   #diedMs = 0
   #lostLanes = 0
-  /** The resolver closes after so few answers that none is used for a proof. */
+  /** Whether the resolver closes after so few answers that none is spent on a proof. */
   #closesEarly = false
   #answersEach = Number.POSITIVE_INFINITY
   #look: Timer | undefined
@@ -94,7 +93,7 @@ export class RetryQuarantine<P extends Protection> {
     return this.#first.size + this.#last.size
   }
 
-  /** The connection of `pending` has just died. `answered`: it had answered other queries. */
+  /** Adds a query whose connection has just died. `answered`: it had answered other queries. */
   add(pending: Pending<P>, answered: boolean): void {
     pending.quarantined = { pending, needsNoProof: answered, before: undefined, after: undefined, holder: undefined }
     if (this.#arrived.push(pending) > 1) return
@@ -124,7 +123,7 @@ export class RetryQuarantine<P extends Protection> {
     return entry?.pending
   }
 
-  /** The question is answered, failed or out of time. */
+  /** Removes a question that was answered, has failed or is out of time. */
   delete(pending: Pending<P>): void {
     const { quarantined: entry } = pending
     if (entry === undefined) return
@@ -146,24 +145,26 @@ export class RetryQuarantine<P extends Protection> {
     this.laneToBeCurrent = false
   }
 
-  /** A connection takes no more queries, perhaps after as many answers as any other one. */
+  /**
+   * A connection drains. It may have given as many answers as all connections of the resolver do.
+   */
   tookNoMore({ served }: PooledConnection<P>): void {
     if (served > 0) this.#answersEach = Math.min(this.#answersEach, served)
   }
 
-  /** Whether a connection gave as many answers as connections give before they take no more. */
+  /** Whether a connection gave as many answers as others gave before they drained. */
   isUsedUp({ served }: PooledConnection<P>): boolean {
     return served >= this.#answersEach
   }
 
-  /** A lane took no more queries before its work was finished. */
+  /** A lane drained before its work was finished. */
   cutShort(): void {
     this.#closesEarly = true
   }
 
   /**
-   * The network changed, and the resolver there may be another machine. Returns all questions that
-   * wait.
+   * Forgets what was learnt, because the network changed and the resolver there may be another
+   * machine. Returns all questions that wait.
    */
   renew(): readonly Pending<P>[] {
     this.#settle()
@@ -196,7 +197,7 @@ export class RetryQuarantine<P extends Protection> {
   }
 
   /**
-   * No lane can be dialled: questions are sent on `current`, or on the next connection. If there is
+   * No lane can be dialled. Questions are sent on `current`, or on the next connection. If there is
    * neither, they fail.
    */
   laneFailed(error: EnigmError): void {
@@ -248,7 +249,7 @@ export class RetryQuarantine<P extends Protection> {
     return this.#proven && this.#pool.lanes.every(({ owed }) => owed === 0)
   }
 
-  /** Whether another query is about to prove that the resolver answers. */
+  /** Whether another query may soon prove that the resolver answers. */
   #soonProven(lane: PooledConnection<P>): boolean {
     const { current, dialling } = this.#pool
     const asked = current !== undefined && current.number > this.#diedUpTo && current.carrier.inFlight > 0
@@ -263,8 +264,8 @@ export class RetryQuarantine<P extends Protection> {
   }
 
   /**
-   * Waits after an answer: some servers close after each answer without notice, and a question
-   * written at that moment would look like the cause.
+   * Waits after an answer. Some servers close after each answer without notice, and a question that
+   * is written at that moment would look like the cause.
    */
   #pause(connection: PooledConnection<P>): void {
     connection.trialStep = { is: 'pausing' }
@@ -275,7 +276,7 @@ export class RetryQuarantine<P extends Protection> {
     })
   }
 
-  /** Sends a root query as long as the next question. */
+  /** Sends a query for the root that is as long as the next question. */
   #prove(lane: PooledConnection<P>): void {
     const over = (spoke: boolean) => {
       this.#lostLanes = spoke ? 0 : this.#lostLanes + 1
@@ -287,7 +288,7 @@ export class RetryQuarantine<P extends Protection> {
       this.#pause(lane)
       over(true)
     }
-    // A connection that answers, even with a refusal, is not dying.
+    // A connection that answers is alive, even if it refuses the query.
     const failed = (_error: EnigmError, loss: Loss) => {
       if (loss === 'final') this.#pool.answered(lane)
       lane.trialStep = { is: 'free' }

@@ -11,15 +11,16 @@ import { newSilence, type PooledConnection, type PoolStrategy } from './pooled-c
 import { smoothedRtt } from './silence-detector.ts'
 
 /**
- * A connection counts as dead if covers and probes, whose silence no name can explain, met silence
- * for this long, or for four round trips. They are sent whether or not clients ask, so an observer
- * learns nothing from the new dial. A second of silence is longer than a lost segment costs (RFC
- * 6298: a first retransmission after one).
+ * A connection counts as dead if covers and probes get no reply for this long, or for four round
+ * trips. Their names are never slow. They are sent whether or not clients ask, so an observer
+ * learns nothing from the new dial. A lost segment costs less time (RFC 6298: it is first repeated
+ * after 1 s).
  */
 const SILENCE_MS = 1500
 const SILENT_RTTS = 4
 /**
- * If queries of clients met silence for this long, or for two round trips, a probe finds out why.
+ * If queries of clients get no reply for this long, or for two round trips, a probe is sent to find
+ * out whether the connection is alive.
  */
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
@@ -37,8 +38,8 @@ interface ScheduledExchange<P extends Protection> {
 export type RenewableScheduledLink<P extends Protection = Protection> = ScheduledLink<P> & Renewable
 
 /**
- * One connection to one resolver, driven by a schedule; see `ScheduledLink` for the contract.
- * Idle connections close after 30 s, or earlier if the resolver says so.
+ * A link with one connection, driven by a schedule. See `ScheduledLink` for the contract. An idle
+ * connection closes after 30 s, or earlier if the resolver says so.
  */
 export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewable {
   readonly id: string
@@ -51,7 +52,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   /** The promise of the dial in progress. */
   #opening: Deferred | undefined
   #smoothedRttMs: number | undefined
-  /** When the first cover or probe was written that met silence. */
+  /** When the first cover or probe was written that has no reply yet. */
   #ownSinceMs: number | undefined
   #closed: (() => void) | undefined
 
@@ -120,7 +121,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     const { current } = this.#pool
     if (this.#closed !== undefined) return Promise.reject(closed())
     if (current === undefined || !this.ready) return Promise.reject(new EnigmError('connection-lost', 'there is no connection'))
-    if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'nobody waits for it any more'))
+    if (ask.mayLeave?.() === false) return Promise.reject(new EnigmError('closed', 'no client waits for it'))
     return new Promise((resolve, reject) => {
       const exchange: ScheduledExchange<P> = { connection: current, resolve, reject, deadline: undefined, sent: undefined }
       this.#exchanges.add(exchange)
@@ -128,8 +129,8 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
         answered: (carried) => this.#carried(exchange, carried),
         failed: (error) => this.#fail(exchange, error),
       })
-      // After it is sent: how long this takes depends on what else waits, and the time of sending
-      // must not depend on that.
+      // This comes after the send. Its duration depends on what else waits, and the time of the
+      // send must not depend on that.
       if (ask.purpose === 'cover' || ask.purpose === 'probe') this.#ownSinceMs = this.#ownSilentSinceMs ?? this.#tools.clock.nowMs()
       if (!this.#exchanges.has(exchange)) return
       exchange.deadline = this.#deadlines.add(ask.deadlineMs, () => this.#fail(exchange, new EnigmError('deadline', 'no answer in time')))
@@ -137,8 +138,8 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   }
 
   /**
-   * Drops the connection. The next slot dials; while no session of the schedule is open there are
-   * no slots. A dial that is superseded has not failed.
+   * Drops the connection. The next slot dials; there are slots only while a session of the schedule
+   * is open. A dial that is superseded does not count as failed.
    */
   renew(): void {
     const error = new EnigmError('connection-lost', 'the network changed')
@@ -186,7 +187,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     exchange.sent?.cancel()
   }
 
-  /** Undefined too if no reply is pending any more. */
+  /** Since when covers and probes have no reply. Undefined: no reply is pending. */
   get #ownSilentSinceMs(): number | undefined {
     const sinceMs = this.#pool.current?.carrier.silentSinceMs
     return sinceMs === undefined || (this.#ownSinceMs ?? 0) < sinceMs ? undefined : this.#ownSinceMs
@@ -202,7 +203,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
       this.#pool.drop(current, new EnigmError('connection-lost', 'the resolver went silent'))
   }
 
-  /** No reply is pending: closes after the idle time, or at once if it takes no more requests. */
+  /** No reply is pending. Closes after the idle time, or at once if the connection drains. */
   #onIdle(connection: ScheduledConnection<P>): void {
     if (connection.state === 'current') this.#idle.idle(Math.min(IDLE_MS, connection.carrier.idleMs))
     else {

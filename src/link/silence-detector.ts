@@ -1,49 +1,47 @@
 import type { Clock } from '../clock.ts'
 
 /**
- * A silence this long is suspicious: a peer that has vanished is noticed, and a new connection
- * dialled, within 300 ms + 3 RTT (timers fire up to 8 ms late).
+ * The shortest silence that is suspicious. With it, a peer that vanished is noticed and a new
+ * connection is dialled within 300 ms + 3 RTT (timers fire up to 8 ms late).
  */
 const FLOOR_MS = 270
 /**
- * The floor grows up to this value if false alarms have shown that this resolver takes longer (a
- * cold name over DoT, which has no ping).
+ * False alarms raise the floor up to this value: they show that this resolver takes longer. For
+ * example, a name that is not in the resolver's cache is slow, and DoT has no ping.
  */
 const CAREFUL_FLOOR_MS = 1200
 const RTTS = 2
-/** RFC 6298: alpha. */
+/** The weight of the newest round trip (alpha of RFC 6298). */
 const GAIN = 1 / 8
 
-/** Round trips remembered for the p95. */
+/** How many round trips are remembered for the p95. */
 const WINDOW = 64
 /**
- * With fewer round trips nothing is known about the tail; it is computed again after this many
- * more.
+ * The p95 needs at least this many round trips. It is computed again after this many more.
  */
 const ENOUGH = 8
 /**
- * Above the p95 by this factor and this much: in the slowest twentieth, those that are only a
- * little slower do not justify a second connection.
+ * A second connection is dialled at the p95 times this factor plus these ms. Queries that are only
+ * a little slower than the p95 do not justify it.
  */
 const TAIL = { factor: 1.25, ms: 5 }
 const LEAST_HEDGE_MS = 30
 const UNKNOWN_HEDGE_MS = 200
 /**
- * A PONG takes one round trip of the path, without the resolver's work; on a short path, the delay
- * of a busy machine is longer than the path.
+ * Limits for a PONG. It takes one round trip of the path, without the resolver's work. On a short
+ * path, the delay of a busy machine is longer than the round trip.
  */
 const PONG = { rtts: 1.5, ms: 10, least: 25 }
 
 const SLOWEST = new Float64Array(4)
 
-/** The smoothed round trip after one more (RFC 6298 section 2). */
+/** The smoothed round trip in ms, with `rttMs` added (RFC 6298 section 2). */
 export function smoothedRtt(beforeMs: number | undefined, rttMs: number): number {
   return beforeMs === undefined ? rttMs : beforeMs + GAIN * (rttMs - beforeMs)
 }
 
 /**
- * Decides how long a query may meet silence before the link reacts. It learns from past round
- * trips.
+ * Decides how long a peer may be silent before the link reacts. It learns from past round trips.
  */
 export class SilenceDetector {
   readonly #rtts = new Float64Array(WINDOW)
@@ -52,40 +50,40 @@ export class SilenceDetector {
   #floorMs = FLOOR_MS
   #smoothedRttMs: number | undefined
 
-  /** The smoothed round trip, once there is one. */
+  /** The smoothed round trip in ms. Undefined: none was measured yet. */
   get rttMs(): number | undefined {
     return this.#smoothedRttMs
   }
 
-  /** Silence after which a connection is suspect. */
+  /** The silence in ms after which a connection is a suspect. */
   get afterMs(): number {
     return Math.max(this.#floorMs, RTTS * (this.#smoothedRttMs ?? 0))
   }
 
   /**
-   * Silence after which a second connection is worth its cost: a little more than the p95 of the
-   * round trips.
+   * The silence in ms after which a second connection is worth its cost: a little more than the p95
+   * of the round trips.
    */
   get hedgeMs(): number {
     return Math.min(this.#hedgeMs, this.afterMs)
   }
 
-  /** How long a PING may take. */
+  /** How many ms a PING may take. */
   get pongMs(): number {
     return Math.max(PONG.least, PONG.ms + PONG.rtts * (this.#measuredTimes === 0 ? 100 : this.#least()))
   }
 
   /**
-   * The same if others wait behind the silent one: until the p95 is known, one round trip of the
-   * path and a little time for the resolver's work.
+   * The same as `hedgeMs` if other queries wait behind the silent one. Until the p95 is known, it
+   * is one round trip of the path and a little time for the resolver's work.
    */
   get heldUpMs(): number {
     return this.#measuredTimes < ENOUGH ? Math.max(LEAST_HEDGE_MS, this.pongMs) : this.hedgeMs
   }
 
   /**
-   * What a round trip is expected to take, until one is measured: a circuit of Tor is slower than
-   * any silence that is suspicious on a direct path.
+   * Sets the expected round trip until one is measured. Over Tor, a normal round trip is longer
+   * than a suspicious silence on a direct path.
    */
   expected(rttMs: number): void {
     if (this.#measuredTimes > 0) return
@@ -100,8 +98,8 @@ export class SilenceDetector {
   }
 
   /**
-   * The first connection sent data after a second one was dialled: until the p95 is measured again,
-   * a silence this long is tolerated.
+   * The first connection sent data after a second one was dialled. Until the p95 is measured again,
+   * a silence of this length is tolerated.
    */
   toleratedSilence(silentMs: number): void {
     this.#hedgeMs = Math.max(this.#hedgeMs, TAIL.factor * silentMs + TAIL.ms)
@@ -118,7 +116,7 @@ export class SilenceDetector {
     this.#floorMs = FLOOR_MS
   }
 
-  /** The network changed: its round trips are not yet known. */
+  /** Forgets all round trips, because the network changed. */
   forget(): void {
     this.#measuredTimes = 0
     this.#hedgeMs = UNKNOWN_HEDGE_MS
@@ -137,7 +135,8 @@ export class SilenceDetector {
   }
 
   /**
-   * The slowest twentieth is at most four of them, which are found in one pass; a sort cost 2 us.
+   * The p95 of the remembered round trips. The slowest 5% are at most four, which one pass finds; a
+   * sort would cost 2 us.
    */
   #p95(): number {
     const count = this.#remembered
@@ -157,14 +156,14 @@ export class SilenceDetector {
 }
 
 /**
- * Four at once, then one every 10 s: a new connection shows an observer that an answer was late,
- * and any web page can cause names that are late.
+ * The budget of second connections: 4 at once, then one every 10 s. A new connection shows an
+ * observer that an answer was late, and any web page can cause late answers.
  */
 const HEDGES = { most: 4, perMs: 1 / 10_000 }
 
 /**
- * Limits second connections for queries that are late but not lost: four, and then six per minute,
- * for any queries. A second connection that was needed does not count.
+ * Limits second connections for queries that are late but not lost: four, then six per minute, for
+ * all queries together. A second connection that was needed does not count.
  */
 export class HedgeBudget {
   readonly #clock: Clock
@@ -185,26 +184,27 @@ export class HedgeBudget {
     return true
   }
 
-  /** The first connection was really dead. */
+  /** A second connection was needed, because the first one was dead. It does not count. */
   needed(): void {
     this.#left++
   }
 }
 
 /**
- * A time that every resolver and nearly every NAT keeps; resolvers were seen to keep 30 s (Quad9)
- * to over 240 s (Cloudflare).
+ * The first limit of idle time. Nearly every NAT and every observed resolver keeps an idle
+ * connection for this time: from 30 s (Quad9) to over 240 s (Cloudflare).
  */
 const FIRST_IDLE_MS = 30_000
 const LONGEST_IDLE_MS = 240_000
 const SHORTEST_IDLE_MS = 5000
-/** The resolver's timer started earlier than ours: a query must not cross its FIN. */
+/** We close at this share of the resolver's limit. Otherwise a query might cross its FIN. */
 const BEFORE_CLOSE = 0.9
 
 /**
- * Learns how long a connection to one resolver may be idle before we close it. The time is doubled
- * when a connection answers after more than half of it, halved below a time that a connection did
- * not survive, and kept below the time after which the resolver closes.
+ * Learns how long a connection to one resolver may be idle before we close it. If a connection
+ * answers after more than half of that time, the time is doubled. If a connection did not survive
+ * an idle time, the limit becomes half of that. It always stays below the time after which the
+ * resolver closes.
  */
 export class IdleWindow {
   #ms = FIRST_IDLE_MS
@@ -221,8 +221,8 @@ export class IdleWindow {
   }
 
   /**
-   * A connection had been idle for `idleMs`, and was dead without notice: a device on the path
-   * forgot it.
+   * A connection that had been idle for `idleMs` was dead without notice. A device on the path (a
+   * NAT) had forgotten it.
    */
   diedAfter(idleMs: number): void {
     if (idleMs >= SHORTEST_IDLE_MS) this.#pathMs = Math.min(this.#pathMs, Math.max(SHORTEST_IDLE_MS, idleMs / 2))
@@ -233,7 +233,7 @@ export class IdleWindow {
     if (idleMs >= SHORTEST_IDLE_MS) this.#peerMs = Math.min(this.#peerMs, idleMs * BEFORE_CLOSE)
   }
 
-  /** The network changed: the devices on the path are others. The resolver is the same. */
+  /** Forgets the limits of devices on the path, because the network changed. */
   anotherPath(): void {
     this.#ms = FIRST_IDLE_MS
     this.#pathMs = LONGEST_IDLE_MS

@@ -12,27 +12,28 @@ import type { Endpoint, StrictEndpoint } from './dial/endpoint.ts'
 
 /** How a connection is opened, for any transport. */
 export interface OpenOptions extends ConnectOptions {
-  /** For transports whose dial sends messages of their own. */
+  /** For transports whose dial sends DNS messages (DNSCrypt). */
   readonly random?: Random
-  /** QUIC, if this host has it. Loaded when a connection needs it. */
+  /** Loads QUIC when a connection needs it. Undefined: this host has no QUIC. */
   readonly quic?: () => Promise<Quic | undefined>
-  /** Takes the event of each packet that goes in cleartext, before it leaves. */
+  /** Gets an event for each cleartext packet, before the packet leaves. */
   readonly emit?: Emit
   /** The HTTP/2 client of on-demand links; tests use another one than that in h2/. */
   readonly h2?: CarrierFactory
   /**
-   * The query that shows that the resolver is alive, as for an `Upstream`. Default: a root query.
+   * The query that shows that the resolver is alive, as for an `Upstream`. Default: a query for the
+   * root.
    */
   readonly probe?: Uint8Array
 }
 
-/** Dials, verifies the peer, and returns the means to carry requests. */
+/** Dials, verifies the peer, and returns a connection that can carry requests. */
 type Open<C extends Carrier> = (endpoint: Endpoint, transport: Transport, options: OpenOptions) => Promise<Opened<Protection, C>>
 /** Makes the carrier of a protocol on a byte stream. */
 export type CarrierFactory<C extends Carrier = Carrier> = (connection: Connection, endpoint: Endpoint, tools: CarrierTools) => C
 /**
- * The client for the negotiated protocol; a promise if it must be loaded first. Throws an
- * EnigmError if the protocol has none.
+ * Returns the client for the negotiated protocol, or a promise if it must be loaded first. Throws
+ * an EnigmError if there is no client for the protocol.
  */
 type ClientFor<C extends Carrier> = (protocol: string | undefined, options: OpenOptions) => CarrierFactory<C> | Promise<CarrierFactory<C>>
 
@@ -43,8 +44,8 @@ interface Ways {
 }
 
 /**
- * How each transport of src/transports.ts is opened. A transport without a byte stream (a QUIC
- * connection, for example) has another kind of `Open`: links need only a `Carrier` from it.
+ * How each transport of src/transports.ts is opened. A transport without a byte stream (QUIC, for
+ * example) has another kind of `Open`, because links need only a `Carrier` from it.
  */
 const OPEN: Readonly<Record<Transport, Ways>> = {
   doq: {
@@ -74,8 +75,8 @@ const OPEN: Readonly<Record<Transport, Ways>> = {
 }
 
 /**
- * A connection to a resolver at its pinned addresses, to which nothing was written yet. `strict`
- * gives an authenticated one or rejects with an EnigmError; see `connect`.
+ * Opens a connection to a resolver at its pinned addresses. No request was written on it yet. With
+ * `strict` it is authenticated, or the promise rejects with an EnigmError; see `connect`.
  */
 export function openTransport(endpoint: StrictEndpoint, transport: Transport, options: OpenOptions): Promise<Opened<Authenticated>>
 export function openTransport(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened>
@@ -85,13 +86,13 @@ export function openTransport(endpoint: Endpoint, transport: Transport, options:
 
 /**
  * The same for a schedule: the carrier writes records of one size. Rejects with `alpn-missing` if
- * the negotiated protocol has no such carrier.
+ * the negotiated protocol has no carrier of this kind.
  */
 export function openScheduled(endpoint: Endpoint, transport: Transport, options: OpenOptions): Promise<Opened<Protection, CellCarrier>> {
   return OPEN[transport].scheduled(endpoint, transport, options)
 }
 
-/** Datagrams go past any proxy: where the route has one, nothing may be dialled. */
+/** Refuses to dial if the route has a proxy, because no proxy carries datagrams. */
 function datagrams(open: Open<Carrier>): Open<Carrier> {
   return (endpoint, transport, options) => {
     if ((endpoint.route ?? []).length === 0) return open(endpoint, transport, options)
@@ -100,7 +101,9 @@ function datagrams(open: Open<Carrier>): Open<Carrier> {
   }
 }
 
-/** Configurations with such a transport and a schedule are refused; see `TRANSPORTS`. */
+/**
+ * Rejects: this transport has no schedule. The configuration refuses this too, see `TRANSPORTS`.
+ */
 function noSchedule(_endpoint: Endpoint, transport: Transport): Promise<never> {
   return Promise.reject(
     new EnigmError('alpn-missing', `${TRANSPORTS[transport].label} has no records of one size, so it keeps no schedule`),

@@ -7,20 +7,20 @@ import { onOctets } from '../dial/byte-stream.ts'
 import type { Connection } from '../dial/connect.ts'
 
 /**
- * Limit of requests on one connection, waiting and written together. Above it: `overloaded`. Higher
- * than the limit of the pipeline (cache/coalesce.ts), so that the pipeline decides which queries
- * are refused, by client.
+ * Limit of requests on one connection, waiting and written together. Further requests get
+ * `overloaded`. It is higher than the limit of the pipeline (cache/coalesce.ts), so that the
+ * pipeline decides which clients' queries are refused.
  */
 export const MAX_IN_FLIGHT = 5000
 /**
- * An idle connection is closed after this time, or after the time that the resolver states or that
- * was learnt. A closed connection reveals less to an observer than an idle one.
+ * An idle connection is closed after this time, or after another time that the resolver states or
+ * that the link has learnt. A closed connection reveals less to an observer than an idle one.
  */
 export const IDLE_MS = 30_000
 
 /**
- * Fewer octets than this are no sign of life: a peer that sends single octets slowly counts as
- * silent, and must not delay other queries.
+ * Fewer octets than this are no sign of life. So a peer that sends single octets slowly counts as
+ * silent, and does not delay other queries.
  */
 export const SIGN_OF_LIFE_OCTETS = 512
 
@@ -29,41 +29,42 @@ export interface Sent {
   /** Cancels the request: its ticket is not called afterwards. May be called repeatedly. */
   cancel(): void
   /**
-   * It waits behind a request that blocks the connection (HTTP/1.1), and was not written:
-   * cancelling it costs nothing.
+   * Whether the request was not written yet, because another one blocks the connection (HTTP/1.1).
+   * Cancelling it then costs nothing.
    */
   readonly waits?: boolean
 }
 
 /**
- * `final`: a retry would not help. `lost`: it may have been processed. `refused`: it was
- * certainly not processed (RFC 9113 section 8.7). `unsent`: it was not even written.
+ * How far a failed request got. `final`: a retry would not help. `lost`: the peer may have
+ * processed it. `refused`: the peer has not processed it (RFC 9113 section 8.7). `unsent`: it was
+ * not written.
  */
 export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
 
 /**
- * The receiver of one reply. Exactly one of the two is called, once, unless it was cancelled
- * before.
+ * The receiver of one reply. Either `answered` or `failed` is called, once, unless the request is
+ * cancelled before that.
  */
 export interface Ticket<P extends Protection = Protection> {
-  /** It waits behind others for a free place (`Ask.givesWay`). */
+  /** Whether the request waits behind all others for a free place (`Ask.givesWay`). */
   readonly givesWay?: boolean
   /** `wire` has the request's ID; the carrier reuses it after the call returns. */
   answered(carried: Carried<P>): void
   failed(error: EnigmError, loss: Loss): void
 }
 
-/** Reports of a carrier about itself during its life. There are none after `down`. */
+/** Receives the reports of a carrier about itself. There are none after `down`. */
 export interface Watcher {
   /** The peer showed that it is alive. */
   heard(): void
-  /** It takes no more requests; those in flight continue. Called once. */
+  /** The carrier accepts no more requests. Those in flight continue. Called once. */
   draining(): void
   /** The last request in flight has ended. */
   idle(): void
-  /** A reply that matches no request. */
+  /** A reply came that matches no request. */
   mismatch(): void
-  /** It is dead; called before its tickets fail. */
+  /** The carrier is dead. Called before its tickets fail. */
   down(error: EnigmError): void
 }
 
@@ -72,14 +73,15 @@ export interface Established<P extends Protection = Protection> {
   /** The address of the peer. */
   readonly address: string
   readonly protection: P
-  /** From the first packet to the end of the successful handshake. */
+  /** The time from the first packet to the end of the successful handshake. */
   readonly handshakeMs: number
-  /** The peer's certificate; undefined if it sent none, or if the session was resumed. */
+  /** The peer's certificate. Undefined: it sent none, or the session was resumed. */
   certificate(): X509Certificate | undefined
 }
 
 /**
- * A connection on which nothing of ours was written yet. Either `carry` or `close` is called, once.
+ * An open connection on which no request was written yet. Either `carry` or `close` is called,
+ * once.
  */
 export interface Opened<P extends Protection = Protection, C extends Carrier<P> = Carrier<P>> extends Established<P> {
   carry(tools: CarrierTools): C
@@ -92,52 +94,52 @@ export interface Opened<P extends Protection = Protection, C extends Carrier<P> 
 export interface Carrier<P extends Protection = Protection> extends Established<P> {
   readonly inFlight: number
   /**
-   * How many of them wait unwritten behind a request that blocks the connection. Only HTTP/1.1 has
-   * such.
+   * How many requests are not written yet, because another one blocks the connection. Only HTTP/1.1
+   * can have some.
    */
   readonly waiting?: number
-  /** Whether a reply began and is not complete. Over DoT it delays all replies after it. */
+  /** Whether a reply has begun and is not complete. Over DoT it delays all replies after it. */
   readonly replyUnfinished?: boolean
-  /** The maximum idle time. Changes when the resolver states another one. */
+  /** The maximum idle time in ms. It changes when the resolver states another one. */
   readonly idleMs: number
   /**
-   * The boot time since which a written request has met silence; undefined if no reply is pending
-   * or the peer has sent something since.
+   * The time (boot time in ms) since which the peer has been silent although it owes a reply.
+   * Undefined: no reply is pending.
    */
   readonly silentSinceMs: number | undefined
-  /** `request` must not change until its ticket is called. */
+  /** Sends a request. `request` must not change until its ticket is called. */
   send(request: Uint8Array, ticket: Ticket<P>): Sent
   /**
-   * Asks the peer for a sign of life besides the pending replies; false if the protocol has none.
+   * Asks the peer for a sign of life, in addition to the pending replies. False: nothing was sent.
    */
   probe(): boolean
-  /** Closes at once. Requests in flight are `lost`. No `down` follows. */
+  /** Closes the connection at once. Requests in flight are `lost`. No `down` follows. */
   destroy(error: EnigmError): void
 }
 
-/** A carrier for a schedule: data is written only by `send` and `cells.more`. */
+/** A carrier for a schedule. It writes data only when `send` or `cells.more` is called. */
 export interface CellCarrier<P extends Protection = Protection> extends Carrier<P> {
   readonly cells: Cells
 }
 
 /**
- * Records of one size, written only on request: `send` writes the first record of a request, in the
- * same turn for any request. Requests have the length that `octets` returns, so that they fill
- * their records; over HTTP/2 one of a single record may be shorter.
+ * Writes requests in records of one size, one record at a time. `send` writes the first record of a
+ * request at once; `more` writes the others. A request must have the length that `octets` returns,
+ * so that it fills its records. Over HTTP/2 a request of one record may be shorter.
  */
 export interface Cells {
   /**
-   * Whether `send` would write a record now: the last record was sent, the peer accepts more, and
+   * Whether `send` would write a record now: the last record has left, the peer accepts more, and
    * no request is half written.
    */
   readonly ready: boolean
-  /** The last request has records left to send; nothing else can be sent before them. */
+  /** Whether the last request has records left to send. Nothing else can be sent before them. */
   readonly unfinished: boolean
-  /** Octets of a request that fills `records` records. */
+  /** How many octets a request has that fills `records` records. */
   octets(records: number): number
   /**
-   * Writes the next record of the unfinished request, unless the last one is not sent yet or the
-   * peer accepts no more.
+   * Writes the next record of the unfinished request. Does nothing if the last record has not left
+   * yet, or if the peer accepts no more data.
    */
   more(): void
 }
@@ -146,14 +148,14 @@ export interface CarrierTools {
   readonly clock: Clock
   readonly random: Random
   readonly watcher: Watcher
-  /** The query that tests the peer if the protocol has no ping. Default: a root query. */
+  /** The query that tests the peer if the protocol has no ping. Default: a query for the root. */
   readonly probe?: Uint8Array
 }
 
 /**
- * The life cycle of a carrier, the same for every protocol. It is alive; it may drain (requests in
- * flight continue, and no new one is taken); and it ends once, by the peer or by `destroy`. At its
- * end all requests in flight fail, each once. Data from the peer after the end is ignored. A
+ * The life cycle of a carrier, the same for every protocol. A carrier is alive; it may drain
+ * (requests in flight continue, and new ones are refused); and it ends once, by the peer or by
+ * `destroy`. At the end all requests in flight fail. Later data from the peer is ignored. A
  * subclass provides the transport: a byte stream (`StreamCarrier`), or a connection that has
  * streams.
  */
@@ -197,18 +199,18 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
     this.failAll(error)
   }
 
-  /** Refuses a request that cannot be taken; undefined: it can be taken. */
+  /** Refuses a request that cannot be sent. Undefined: it can be sent. */
   protected turnedAway(ticket: Ticket<P>): Sent | undefined {
-    if (this.dead || this.draining) return refuse(ticket, lost('the connection takes no more'), 'refused')
+    if (this.dead || this.draining) return refuse(ticket, lost('the connection accepts no more queries'), 'refused')
     return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
   }
 
-  /** A request was written to which the peer owes a reply. */
+  /** A request was written, so a reply is pending. */
   protected wrote(): void {
     this.silentSinceMs ??= this.clock.nowMs()
   }
 
-  /** The last data may arrive after the end, and is ignored. */
+  /** The peer showed that it is alive. Data that arrives after the end is ignored. */
   protected heard(): void {
     if (this.dead) return
     this.silentSinceMs = undefined
@@ -256,7 +258,7 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
     this.listenForTheEnd()
   }
 
-  /** The same if the protocol has its own reader. */
+  /** Waits for the end of the stream only, if the protocol has its own reader. */
   protected listenForTheEnd(): void {
     this.stream.on('error', (cause) => this.die(lost('the connection broke', cause)))
     this.stream.on('close', () => this.die(lost('the connection closed')))
@@ -272,12 +274,12 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
   }
 }
 
-/** The error of a request that was valid but got no answer. */
+/** Makes the `connection-lost` error of a request that was valid but got no answer. */
 export function lost(message: string, cause?: unknown): EnigmError {
   return new EnigmError('connection-lost', message, cause === undefined ? undefined : { cause })
 }
 
-/** Fails a ticket that was never written. It does so later, after `send` has returned. */
+/** Fails the ticket of a request that was not written. It is called after `send` has returned. */
 function refuse(ticket: Ticket<never>, error: EnigmError, loss: 'final' | 'refused'): Sent {
   let taken = true
   queueMicrotask(() => {

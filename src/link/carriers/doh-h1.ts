@@ -9,7 +9,8 @@ import { H1Response, type Progress } from './h1-response.ts'
 import { TurnQueue } from './turn-queue.ts'
 
 /**
- * Share of the time for which a peer keeps an idle connection: a request must not cross the close.
+ * We close an idle connection after this share of the time that the peer keeps it. Otherwise the
+ * peer might close it while a request is on the way.
  */
 const BEFORE_CLOSE = 0.9
 
@@ -35,10 +36,10 @@ class QueuedRequest<P extends Protection> implements Sent, Linked<QueuedRequest<
 }
 
 /**
- * DNS over HTTPS on one HTTP/1.1 connection: one request at a time; the others wait. To cancel the
- * one in flight ends the connection, because its response could not be distinguished from the next
- * one (RFC 9112 section 9.3). If the connection ends, the received octets of a response are still
- * read (section 9.6).
+ * DNS over HTTPS on one HTTP/1.1 connection. One request is in flight at a time, and the others
+ * wait. If it is cancelled, the connection ends, because its response could not be distinguished
+ * from the next one (RFC 9112 section 9.3). If the peer ends the connection, the received octets of
+ * a response are still read (section 9.6).
  */
 export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
   readonly #head: string
@@ -109,7 +110,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     const { begun } = response
     const progress = this.#active === undefined ? 'broken' : response.push(octets)
     if (response.begun !== begun || octets.length >= SIGN_OF_LIFE_OCTETS) this.#heardOf()
-    this.#goOn(progress, 'the resolver broke HTTP/1.1, or spoke unasked')
+    this.#goOn(progress, 'the resolver broke HTTP/1.1, or sent data without a request')
   }
 
   protected override onEnd(): void {
@@ -128,8 +129,8 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /**
-   * A sign of life. The rest of the response is awaited from now on: a body that trickles must not
-   * count as one that flows.
+   * The peer sent enough octets for a sign of life. The silence for the rest of the response starts
+   * now, so a body that comes in slow small pieces does not count as alive.
    */
   #heardOf(): void {
     this.heard()
@@ -158,8 +159,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   }
 
   /**
-   * The connection takes no more requests. Returns the waiting requests, which must be sent
-   * elsewhere.
+   * Drains the connection. Returns the waiting requests, which must be sent on another connection.
    */
   #leave(): readonly QueuedRequest<P>[] {
     const left = this.#queue.all()
@@ -168,17 +168,17 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     return left
   }
 
-  /** The rest of an unwanted response is not read: the connection is closed. */
+  /** Closes the connection, because the rest of an unwanted response is not read. */
   #giveUp(slot: QueuedRequest<P>): void {
     this.#active = undefined
     slot.ticket.failed(this.#response.fault ?? lost('an unwanted response'), 'final')
-    this.die(lost('closed over an unwanted response'))
+    this.die(lost('closed because of an unwanted response'))
   }
 
   #cancel(slot: QueuedRequest<P>): void {
     if (this.#active === slot) {
       this.#active = undefined
-      this.die(lost('closed over an unanswered request'))
+      this.die(lost('closed because its request was cancelled'))
     } else if (this.#queue.delete(slot) && this.inFlight === 0) this.#next()
   }
 

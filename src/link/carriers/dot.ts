@@ -22,8 +22,8 @@ import {
 } from './carrier.ts'
 
 /**
- * Limit of IDs (of 65,536) that wait for a reply or may still get a late one. At this number the
- * connection takes no more requests, so that a few random draws always find a free ID.
+ * Limit of IDs (of 65,536) that wait for a reply or may still get a late one. At this limit the
+ * connection accepts no more requests, so a few random draws always find a free ID.
  */
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535
@@ -65,7 +65,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   readonly #cancel = (slot: DotRequest<P>) => this.#takeBack(slot)
   readonly #turn = () => this.#write()
   readonly #take = (frame: Uint8Array) => this.#onFrame(frame)
-  /** Length of the last request written. */
+  /** The length of the last written request. */
   #lastOctets = 0
   #unwritten: DotRequest<P>[] = []
   #idleMs = IDLE_MS
@@ -103,9 +103,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * DNS has no ping, so the probe is a query, as long as the last one, with an ID that no request
-   * uses. Any reply is a sign of life. Silence for a name whose own servers are silent does not
-   * prove that the path is dead.
+   * Sends the probe query, because DNS has no ping. It is as long as the last request, and its
+   * ID is not in use. Any reply is a sign of life. It is needed because a pending query proves
+   * nothing: the servers of its name may be silent.
    */
   probe(): boolean {
     if (this.dead || this.cells !== undefined || this.#slots.size === 0 || this.#lastOctets === 0) return false
@@ -119,8 +119,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * 16 random bits (RFC 5452 section 9.2). At least half of them are free, so a few draws are
-   * enough.
+   * A free random ID of 16 bits (RFC 5452 section 9.2). At least half of all IDs are free, so a few
+   * draws are enough.
    */
   #freeId(): number {
     for (;;) {
@@ -130,8 +130,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * The request was cancelled, and its answer may still come: no other request gets this ID until
-   * the connection closes.
+   * Reserves the ID of a cancelled request, whose answer may still come. No other request gets this
+   * ID until the connection closes.
    */
   #reserve(id: number): void {
     this.#reserved.add(id)
@@ -139,8 +139,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Writes all queries of one turn together, and so in one TLS record if they fit: fewer records to
-   * send, and fewer for an observer to count.
+   * Writes all queries of one turn together, in one TLS record if they fit. So there are fewer
+   * records to send, and fewer for an observer to count.
    */
   #write(): void {
     const slots = this.#unwritten
@@ -169,15 +169,14 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     else this.cells.write(out)
   }
 
-  /** Any length is accepted; none ends the connection. */
+  /** Reads frames. A frame of any length is accepted; none ends the connection. */
   #onOctets(octets: Uint8Array): void {
     if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
     this.#frames.push(octets, this.#take)
   }
 
   /**
-   * A frame too short for a message is ignored. It is no sign of life: two octets are as cheap as
-   * single ones.
+   * Handles one frame. A frame that is too short for a message is ignored and is no sign of life.
    */
   #onFrame(frame: Uint8Array): void {
     if (this.dead) return
@@ -208,9 +207,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * The reply has the ID of a request, but is not its answer. A reply with another question may
-   * belong to another ID. A reply without a question can belong to no other request, and nothing
-   * else will come.
+   * Handles a reply that has the ID of a request but is not its answer. A reply with another
+   * question is ignored, because the right answer may still come. A reply without a question fails
+   * the request: it can belong to no other one.
    */
   #onStranger(slot: DotRequest<P>, frame: Uint8Array): void {
     this.watcher.mismatch()
@@ -222,8 +221,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * RFC 7828 section 3.3: an idle connection is closed after the time that the server states; 0
-   * means as soon as no reply is pending.
+   * Learns the idle time that the server states (RFC 7828 section 3.3). 0: the connection closes as
+   * soon as no reply is pending.
    */
   #learnKeepalive(keepaliveMs: number): void {
     this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
@@ -244,7 +243,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 }
 
-/** IDs that must not be used again on a connection, one bit each. */
+/** The IDs that must not be used again on a connection, one bit each. */
 class ReservedIds {
   #bits: Uint8Array | undefined
   size = 0
@@ -265,8 +264,8 @@ class ReservedIds {
 const CELL_OCTETS = 130
 
 /**
- * Cuts the output of a DoT carrier into records of one size. One write makes one record if the next
- * one waits for its callback: Node joins queued writes.
+ * Cuts the output of a DoT carrier into records of one size. Each write waits for the callback of
+ * the last one, because Node joins queued writes into one record.
  */
 class DotCells implements Cells {
   readonly #socket: Duplex
@@ -306,8 +305,8 @@ class DotCells implements Cells {
 }
 
 /**
- * DNS over TLS for a schedule: each request fills records of one size, and no probe is sent by
- * itself.
+ * DNS over TLS for a schedule. Each request fills records of one size, and the carrier sends no
+ * probe by itself.
  */
 export class DotCellCarrier<P extends Protection> extends DotCarrier<P> implements CellCarrier<P> {
   declare readonly cells: DotCells

@@ -1,14 +1,14 @@
 import type { EnigmError } from '../../errors.ts'
 import { Body, type Headers, headFault } from './doh-message.ts'
 
-/** Limit of one head or of the trailers: names, values and separators. */
+/** Limit of one head, and of the trailers: names, values and separators. */
 const MAX_HEAD_OCTETS = 16_384
 /**
- * Limit of all chunk-size lines of one body: 65,535 chunks of one octet each are no honest answer.
+ * Limit of all chunk-size lines of one body. No honest server sends 65,535 chunks of one octet.
  */
 const MAX_CHUNK_LINES_OCTETS = 65_536
 const MAX_INTERIM = 16
-/** An error page up to this size is read and dropped. */
+/** An error page up to this size is read and dropped; a longer one ends the connection. */
 const MAX_PAGE_OCTETS = 65_536
 
 const LF = 0x0a
@@ -20,24 +20,24 @@ const KEEP_ALIVE_TIMEOUT = /(?:^|[,\s])timeout\s*=\s*"?(\d{1,6})/i
 type ReadingState = 'head' | 'length' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailers' | 'until-close'
 
 /**
- * The state of a response: `more` is to come; it is `whole`; its framing is `broken` (RFC 9112); or
- * it is an `excess` that is not read to the end, see `fault`.
+ * The state of a response. `more`: more octets must come. `whole`: it is complete. `broken`: its
+ * framing is invalid (RFC 9112). `excess`: it is too long and is not read to the end, see `fault`.
  */
 export type Progress = 'more' | 'whole' | 'broken' | 'excess'
 
 /**
- * Reads one HTTP/1.1 response from octets as they arrive (RFC 9112); interim responses (1xx) are
- * skipped. All that it keeps is bounded. Never throws.
+ * Reads one HTTP/1.1 response from octets as they arrive (RFC 9112). Interim responses (1xx) are
+ * skipped. Its memory is limited. Never throws.
  */
 export class H1Response {
   headers: Headers = {}
-  /** The reason why it is not an answer, by its head or its length. */
+  /** The reason why the response is not an answer, according to its head or its length. */
   fault: EnigmError | undefined
-  /** The head has been read. */
+  /** Whether the head has been read. */
   begun = false
   /** Whether another request may go over the same connection (section 9.3). */
   reusable = false
-  /** How long the peer keeps the connection without a request, if it says so. */
+  /** How many seconds the peer keeps the connection without a request, if it says so. */
   keepAliveS: number | undefined
   readonly body = new Body()
   #reading: ReadingState = 'head'
@@ -65,8 +65,8 @@ export class H1Response {
   }
 
   /**
-   * The connection ended. `notified`: with a close_notify. Without one, a body that ends with the
-   * connection may have been cut (section 9.8).
+   * Handles the end of the connection. `notified`: the peer sent close_notify. Without it, a body
+   * that ends with the connection may have been cut (section 9.8).
    */
   end(notified: boolean): Progress {
     if (this.#progress === 'more') this.#progress = this.#reading === 'until-close' && notified ? 'whole' : 'broken'
@@ -88,14 +88,14 @@ export class H1Response {
     return end
   }
 
-  /** A copy: the received octets are valid during the call only. */
+  /** Keeps a copy, because the received octets are valid during the call only. */
   #take(octets: Uint8Array): void {
     if (this.fault === undefined) this.fault = this.body.add(octets.slice())
     else this.#pageOctets += octets.length
     if (this.fault?.code === 'http-size' || this.#pageOctets > MAX_PAGE_OCTETS) this.#progress = 'excess'
   }
 
-  /** Up to the next line feed: one without a carriage return ends a line too (section 2.2). */
+  /** Reads to the next line feed. The carriage return before it may be missing (section 2.2). */
   #onLine(octets: Uint8Array, at: number): number {
     const feed = octets.indexOf(LF, at)
     const end = feed < 0 ? octets.length : feed
@@ -109,7 +109,7 @@ export class H1Response {
     return end + 1
   }
 
-  /** Returns false if the line is invalid at this place. */
+  /** Handles one line. Returns false if the line is invalid at this place. */
   #onWholeLine(line: string): boolean {
     if (this.#reading === 'chunk-end') {
       this.#reading = 'chunk-size'
@@ -138,9 +138,9 @@ export class H1Response {
     const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? []
     const headers = fieldsOf(lines.slice(1))
     if (status === undefined || headers === undefined) return false
-    // A 408 that crossed the request, which may be repeated (RFC 9110 section 15.5.9).
+    // The server sent 408 while the request was on the way. It may be retried (RFC 9110 15.5.9).
     if (status === '408') return false
-    // A 101 switches to a protocol that was not requested.
+    // A 101 switches to another protocol, and none was requested.
     if (status.startsWith('1')) return status !== '101' && ++this.#interim <= MAX_INTERIM
     this.begun = true
     this.headers = headers
@@ -153,8 +153,8 @@ export class H1Response {
   }
 
   /**
-   * The length of the body (section 6.3). Anything that two readers might interpret differently is
-   * refused.
+   * Finds the length of the body (section 6.3). A head that two readers might interpret differently
+   * is refused.
    */
   #frame(status: string, isOld: boolean, headers: HeaderFields): boolean {
     const coding = headers['transfer-encoding']
@@ -180,8 +180,8 @@ export class H1Response {
 type HeaderFields = Readonly<Record<string, string | undefined>>
 
 /**
- * Fields with lower-cased names; the values of one name are joined (RFC 9110 section 5.3). A folded
- * line continues the one before it (RFC 9112 section 5.2).
+ * Header fields with lower-case names. The values of one name are joined (RFC 9110 section 5.3). A
+ * folded line continues the line before it (RFC 9112 section 5.2). Undefined: a line is invalid.
  */
 function fieldsOf(lines: readonly string[]): HeaderFields | undefined {
   const fields: Record<string, string> = Object.create(null)

@@ -2,14 +2,14 @@ import { type Linked, LinkedSet } from '../../containers.ts'
 
 /**
  * How many of the places that a peer grants are reserved for requests that do not give way: one in
- * 8, and none if the peer grants no number.
+ * 8. It is 0 if the peer states no limit.
  */
 export function heldBack(places: number): number {
   return places >>> 3
 }
 
 /**
- * Requests that wait for a place on a connection, in their order. Those that give way
+ * The requests that wait for a place on a connection, in their order. Requests that give way
  * (`Ask.givesWay`) come after all others.
  */
 export class TurnQueue<T extends Linked<T>> {
@@ -20,7 +20,7 @@ export class TurnQueue<T extends Linked<T>> {
     return this.#first.size + this.#behind.size
   }
 
-  /** The number of those that do not give way. */
+  /** The number of requests that do not give way. */
   get sizeFirst(): number {
     return this.#first.size
   }
@@ -41,8 +41,8 @@ export class TurnQueue<T extends Linked<T>> {
   }
 
   /**
-   * Removes and returns the next request, if it may have one of `free` places. Those that give way
-   * must leave `reserve` of them.
+   * Removes and returns the next request if it may use one of `free` places. Requests that give way
+   * must leave `reserve` places free.
    */
   next(free: number, reserve = 0): T | undefined {
     const queue = this.#first.size > 0 ? this.#first : this.#behind

@@ -47,7 +47,7 @@ export interface HandshakeOptions {
   readonly endpoint: Endpoint
   readonly transport: Transport
   readonly sessions: TlsSessions
-  /** Offers no group that needs a long first message. */
+  /** Offers no group that needs a long ClientHello. */
   readonly classical?: boolean
 }
 

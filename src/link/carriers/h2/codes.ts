@@ -18,8 +18,8 @@ export const FRAME = {
 export const FLAG = { ack: 0x01, endStream: 0x01, endHeaders: 0x04, padded: 0x08, priority: 0x20 } as const
 
 /**
- * Error codes, RFC 9113 section 7. Handlers of received octets return one of them; `none` means
- * continue.
+ * Error codes, RFC 9113 section 7. The handlers of received octets return one of them; `none` means
+ * that the connection continues.
  */
 export const H2 = {
   none: 0,
@@ -46,11 +46,11 @@ export const SETTING = {
 
 export const FRAME_HEADER_OCTETS = 9
 /**
- * The largest frame payload in both directions: we never announce more, and never need to send more
- * (RFC 9113 section 4.2).
+ * The largest frame payload in both directions. We never announce a larger one, and never need to
+ * send a larger one (RFC 9113 section 4.2).
  */
 export const MAX_FRAME_OCTETS = 16_384
 /** The largest stream ID and the largest window (RFC 9113 sections 5.1.1 and 6.9.1). */
 export const MAX_31_BITS = 0x7fff_ffff
-/** Windows at the start of a connection (RFC 9113 section 6.9.2). */
+/** The size of all windows at the start of a connection (RFC 9113 section 6.9.2). */
 export const DEFAULT_WINDOW_OCTETS = 65_535

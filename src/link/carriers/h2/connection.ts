@@ -25,7 +25,7 @@ import { CellSender, Sender } from './sender.ts'
 import { CONNECTION_WINDOW_OCTETS, STREAM_WINDOW_OCTETS, Stream } from './stream.ts'
 import { Streams } from './streams.ts'
 
-/** How long the last frames to a peer that broke the protocol may take to be sent. */
+/** Limit for sending the last frames to a peer that broke the protocol. */
 const LINGER_MS = 500
 const PING_PAYLOAD = new Uint8Array(8)
 
@@ -35,8 +35,9 @@ export interface LeanH2Options {
 }
 
 /**
- * DoH (RFC 8484) on one HTTP/2 connection, with a client that supports nothing else. `connection`
- * must have negotiated `h2`; nothing may have been read from it or written to it.
+ * Makes a carrier for DoH (RFC 8484) on one HTTP/2 connection. This HTTP/2 client supports nothing
+ * but DoH. `connection` must have negotiated `h2`, and nothing may have been read from it or
+ * written to it.
  */
 export function leanH2Carrier<P extends Protection>(
   connection: Connection<P>,
@@ -54,8 +55,8 @@ export function leanH2Carrier<P extends Protection>(
 }
 
 /**
- * The same for a schedule: each request fills records of one size, and control frames are sent
- * inside them.
+ * Makes the same carrier for a schedule. Each request fills records of one size, and control frames
+ * are sent inside these records.
  */
 export function leanH2CellCarrier<P extends Protection>(
   connection: Connection<P>,
@@ -76,7 +77,7 @@ export function leanH2CellCarrier<P extends Protection>(
   )
 }
 
-/** How requests are written: the outbox and sender, to whom, and the cells for a schedule. */
+/** How requests are written: the outbox, the sender, the endpoint, and the cells for a schedule. */
 interface Writing<P extends Protection, C extends H2Cells | undefined> {
   readonly out: Outbox
   readonly sender: Sender
@@ -96,7 +97,9 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     if (this.#streams.cancel(stream)) this.#schedule()
   }
   #scheduled = false
-  /** The peer broke the protocol: GOAWAY is sent before the connection ends. */
+  /**
+   * Whether the connection stays open until GOAWAY is sent, because the peer broke the protocol.
+   */
   #lingers = false
 
   constructor(connection: Connection<P>, tools: CarrierTools, { out, sender, endpoint, cellsOn }: Writing<P, C>, options: LeanH2Options) {
@@ -112,7 +115,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
       heard: () => this.heard(),
       mismatch: () => this.watcher.mismatch(),
       drain: () => this.drain(),
-      ended: () => this.die(lost('the resolver gave the connection up')),
+      ended: () => this.die(lost('the resolver ended the connection because of an error')),
       rest: () => this.rest(),
     })
     this.cells = cellsOn(this.#streams)
@@ -135,7 +138,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     const turnedAway = this.turnedAway(ticket)
     if (turnedAway !== undefined) return turnedAway
     const stream = new Stream(request, ticket, this.#takeBack, this.#seal)
-    // A refused cell is sent again when its schedule says so, and not by itself.
+    // Only the schedule decides when a refused cell is sent again.
     if (this.cells !== undefined) stream.requeued = Number.POSITIVE_INFINITY
     this.#streams.add(stream)
     this.#schedule()
@@ -149,7 +152,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     return true
   }
 
-  /** All frames caused by one turn of the event loop leave in one write. */
+  /** Schedules one write for all frames of this turn of the event loop. */
   #schedule(): void {
     if (this.#scheduled || this.dead) return
     this.#scheduled = true
@@ -171,7 +174,10 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     else if (this.#out.full || this.#streams.waiting > 0) this.#schedule()
   }
 
-  /** The peer broke the protocol: GOAWAY names the error (RFC 9113 section 5.4.1). */
+  /**
+   * Ends the connection because the peer broke the protocol. GOAWAY names the error (RFC 9113
+   * section 5.4.1).
+   */
   #fault(code: number): void {
     if (this.dead) return
     this.#out.goaway(code)
@@ -193,7 +199,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
   }
 }
 
-/** The dependencies of the cells of one HTTP/2 connection. */
+/** What the cells of one HTTP/2 connection depend on. */
 interface CellParts {
   readonly stream: Duplex
   readonly out: CellOutbox
@@ -202,7 +208,7 @@ interface CellParts {
   readonly streams: Streams
 }
 
-/** The cells of an HTTP/2 connection. */
+/** Writes the cells of an HTTP/2 connection. */
 class H2Cells implements Cells {
   readonly #p: CellParts
 
@@ -222,7 +228,7 @@ class H2Cells implements Cells {
     return stream.writable && stream.writableLength === 0 && !out.full
   }
 
-  /** The opening is written. From now on control frames wait for a cell. */
+  /** The preface and SETTINGS are written. From now on control frames wait for a cell. */
   opened(): void {
     this.#p.out.opened()
   }

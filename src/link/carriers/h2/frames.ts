@@ -3,19 +3,22 @@ import { u32 } from '../../../dns/octets.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, H2, MAX_31_BITS, MAX_FRAME_OCTETS } from './codes.ts'
 
 /**
- * Limit of frames in a row without progress: a thousand is more than any server was seen to send,
- * and costs a millisecond.
+ * Limit of frames in a row without progress. No observed server sends 1000, and handling 1000
+ * frames costs 1 ms.
  */
 const MOST = 1000
-/** A server sends a few frames besides each reply: WINDOW_UPDATE, PING, an empty DATA. */
+/**
+ * How many frames each reply earns back. A server sends a few extra: WINDOW_UPDATE, PING, empty
+ * DATA.
+ */
 const PER_REPLY = 50
-/** After this time an idle connection may receive the full number again. */
+/** After this time the full number of frames is allowed again. */
 const REFILL_MS = 10_000
 
 /**
- * Limits every flood of cheap frames in the same way (CVE-2019-9512, 9514, 9515, 9518, and
- * CVE-2023-44487 turned against a client): each frame that does not advance a reply costs one, and
- * each reply earns some back. The time is read only when none is left.
+ * Limits floods of cheap frames (CVE-2019-9512, 9514, 9515, 9518, and CVE-2023-44487 against a
+ * client). Each frame that does not advance a reply costs one, and each reply earns some back. The
+ * clock is read only when none is left.
  */
 export class Patience {
   readonly #clock: Clock
@@ -43,15 +46,14 @@ export class Patience {
 }
 
 /**
- * Handles one complete frame. Its payload is `octets` from `start` to `end`, valid during the call
- * only. Returns an error code; 0: continue.
+ * Handles one complete frame. The payload is `octets` from `start` to `end`, and is valid during
+ * the call only. Returns an error code, or 0 to continue.
  */
 type OnFrame = (type: number, flags: number, streamId: number, octets: Uint8Array, start: number, end: number) => number
 
 /**
- * Splits a stream of octets into frames (RFC 9113 section 4.1). Frames that lie in one chunk are
- * not copied. The rest of a chunk is kept, at most one frame, so memory is bounded for any input.
- * Never throws.
+ * Splits a stream of octets into frames (RFC 9113 section 4.1). A frame that lies in one chunk is
+ * not copied. Only an incomplete frame is kept, so memory is limited for any input. Never throws.
  */
 export class H2FrameReader {
   readonly #onFrame: OnFrame
@@ -67,7 +69,8 @@ export class H2FrameReader {
   }
 
   /**
-   * Returns the first error code from a frame, or 0. After an error the reader must not be used.
+   * Reads a chunk. Returns the first error code of a frame, or 0. After an error the reader must
+   * not be used.
    */
   push(chunk: Uint8Array): number {
     let at = 0
@@ -126,15 +129,15 @@ function payloadOctets(octets: Uint8Array, at: number): number {
 }
 
 /**
- * Limit of a header block over several frames: a compressed block of a real reply has a few hundred
- * octets.
+ * Limit of one header block, over all its frames. The compressed block of a real reply has a few
+ * hundred octets.
  */
 const MAX_BLOCK_OCTETS = 32_768
 const MAX_CONTINUATIONS = 16
 
 /**
- * Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10). Octets and frames are bounded
- * (CVE-2024-27316: frames that never end, or are empty).
+ * Joins HEADERS and CONTINUATION frames (RFC 9113 section 6.10). The number of octets and frames is
+ * limited (CVE-2024-27316: frames that never end, or are empty).
  */
 class HeaderAssembly {
   /** 0: no block is open. */
@@ -150,7 +153,7 @@ class HeaderAssembly {
     this.#octets = fragment.length
   }
 
-  /** Keeps a copy. Returns an error code; 0: continue. */
+  /** Keeps a copy of a fragment. Returns an error code, or 0 to continue. */
   add(fragment: Uint8Array): number {
     this.#octets += fragment.length
     if (this.#octets > MAX_BLOCK_OCTETS || this.#parts.length > MAX_CONTINUATIONS) return H2.enhanceYourCalm
@@ -158,7 +161,7 @@ class HeaderAssembly {
     return H2.none
   }
 
-  /** Returns the complete block; after that none is open. */
+  /** Returns the complete block and closes it. */
   finish(): Uint8Array {
     const block = Buffer.concat(this.#parts)
     this.#parts = []
@@ -168,28 +171,28 @@ class HeaderAssembly {
 }
 
 /**
- * The handlers of frames for a connection. `octets` is valid during the call. Handlers that return
- * a number return an error code; 0: continue.
+ * Handles the frames of a connection. `octets` is valid during the call only. Handlers that return
+ * a number return an error code, or 0 to continue.
  */
 export interface FrameSink {
   onSettings(octets: Uint8Array, start: number, end: number): number
-  /** A PING to answer with its 8 octets from `start`. */
+  /** A PING. The answer must hold its 8 octets from `start`. */
   onPing(octets: Uint8Array, start: number): void
   onPong(): void
   onGoaway(lastStreamId: number, code: number): number
   onReset(streamId: number, code: number): number
-  /** `increment` is above 0 if `streamId` is 0. */
+  /** A WINDOW_UPDATE. `increment` is above 0 if `streamId` is 0. */
   onWindowUpdate(streamId: number, increment: number): number
   /** A complete header block. */
   onHeaders(streamId: number, octets: Uint8Array, start: number, end: number, endStream: boolean): number
-  /** `flowOctets` count against the windows; they include padding (RFC 9113 section 6.9.1). */
+  /** DATA. `flowOctets` count against the windows and include padding (RFC 9113 section 6.9.1). */
   onData(streamId: number, octets: Uint8Array, start: number, end: number, flowOctets: number, endStream: boolean): number
 }
 
 /**
- * The rules of RFC 9113 section 6 that need no knowledge of the stream: lengths, stream 0 or not,
+ * Applies the rules of RFC 9113 section 6 that need no state of a stream: lengths, stream 0 or not,
  * padding, the order of SETTINGS and CONTINUATION. Every frame without progress costs patience.
- * Never throws; memory is bounded by one frame and one header block.
+ * Memory is limited to one frame and one header block. Never throws.
  */
 export class Inbound {
   readonly #sink: FrameSink
@@ -206,7 +209,7 @@ export class Inbound {
     )
   }
 
-  /** Returns the error code of the connection, or 0. After an error it must not be called again. */
+  /** Reads a chunk. Returns an error code of the connection, or 0. Not callable after an error. */
   receive(chunk: Uint8Array): number {
     return this.#reader.push(chunk)
   }
@@ -255,7 +258,7 @@ export class Inbound {
     return this.#sink.onHeaders(streamId, whole, 0, whole.length, block.endStream)
   }
 
-  /** PRIORITY, which has no meaning any more (section 5.3.2), and RST_STREAM. */
+  /** PRIORITY, which is obsolete (section 5.3.2), and RST_STREAM. */
   #onStreamControl(type: number, streamId: number, octets: Uint8Array, start: number, end: number): number {
     if (streamId === 0) return H2.protocol
     if (end - start !== (type === FRAME.priority ? 5 : 4)) return H2.frameSize

@@ -5,25 +5,25 @@ import { FLAG, FRAME, FRAME_HEADER_OCTETS, MAX_FRAME_OCTETS } from './codes.ts'
 import { type Field, HpackReader, STATIC_TABLE, staticIndex } from './hpack.ts'
 import { putFrameHeader } from './outbox.ts'
 
-/** Huffman coding is not used, so a digit is an octet. The template has room for three. */
+/** Digits of content-length in the template. A digit is one octet: Huffman coding is not used. */
 const TEMPLATE_DIGITS = 3
 /**
- * Sets the dynamic table to size 0. It is in every block, although once would be enough: so the
- * first request of a connection is as long as the others, and no SETTINGS of the peer can require
- * more (RFC 7541 section 4.2).
+ * The HPACK octet that sets the dynamic table to size 0. Every block begins with it, although once
+ * would be enough. So the first request of a connection is as long as the others, and SETTINGS of
+ * the peer can never require a longer one (RFC 7541 section 4.2).
  */
 const NO_TABLE = 0x20
 
 /**
- * The HEADERS frame of every request to one endpoint. All of it except the digits of content-length
- * is made once: indexed fields of the static table, and literals that are never indexed (RFC 7541
- * sections 6.1 and 6.2.3). Its size depends only on the number of digits of the body's length.
- * Bodies of 100 to 999 octets, which are all padded queries in practice, have three: all requests
- * of one body size have one size, independent of earlier requests.
+ * Writes the HEADERS frame of every request to one endpoint. The frame is made once, except for the
+ * digits of content-length. It holds indexed fields of the static table, and literals that are
+ * never indexed (RFC 7541 sections 6.1 and 6.2.3). So its size does not depend on earlier requests:
+ * it depends only on the number of digits of the body's length. In practice all padded queries have
+ * 100 to 999 octets, which is three digits.
  */
 export class RequestHead {
   readonly #template: Buffer
-  /** HEADERS frame with its header, for a body of 100 to 999 octets. */
+  /** The length of the HEADERS frame with its header, for a body of 100 to 999 octets. */
   readonly #octets: number
 
   /** Throws EnigmError('config') for a path or name that does not fit in a frame. */
@@ -35,7 +35,7 @@ export class RequestHead {
     putFrameHeader(this.#template, 0, block.length, FRAME.headers, FLAG.endHeaders, 0)
   }
 
-  /** Octets of the frame for a body of this length. */
+  /** The length of the frame for a body of this length. */
   octets(bodyOctets: number): number {
     return this.#octets + digitsOf(bodyOctets) - TEMPLATE_DIGITS
   }
@@ -79,13 +79,13 @@ function indexed(name: string, value: string): number {
   return 0x80 | (STATIC_TABLE.findIndex((field) => field.name === name && field.value === value) + 1)
 }
 
-/** A literal that is never indexed, with the name from the static table. */
+/** A literal that is never indexed. Its name is in the static table. */
 function literal(name: string, value: string): number[] {
   const octets = Buffer.from(value, 'utf8')
   return [...integer(0x10, 4, staticIndex(name)), ...integer(0, 7, octets.length), ...octets]
 }
 
-/** An integer in the form of RFC 7541 section 5.1; `first` holds the bits before it. */
+/** Encodes an integer (RFC 7541 section 5.1). `first` holds the bits before it. */
 export function integer(first: number, prefixBits: number, value: number): number[] {
   const mask = (1 << prefixBits) - 1
   if (value < mask) return [first | value]
@@ -103,16 +103,16 @@ export interface ResponseHead {
   readonly ageS: number | undefined
   /** -1: absent. */
   readonly contentLength: number
-  /** Whether it can be the head of an answer; if not, `headFault` returns the reason. */
+  /** Whether it can be the head of an answer. If not, `headFault` returns the reason. */
   readonly usable: boolean
 }
 
-/** RFC 9113 section 8.2.2: fields of HTTP/1.1. A message that has one is malformed. */
+/** Fields of HTTP/1.1. A message that has one is malformed (RFC 9113 section 8.2.2). */
 const CONNECTION_FIELDS = new Set(['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade'])
-/** A name in lower case, of token characters (RFC 9110 section 5.6.2). */
+/** A valid field name: token characters in lower case (RFC 9110 section 5.6.2). */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 /**
- * Any text without NUL, CR and LF, and without white space at either end (RFC 9113 section 8.2.1).
+ * A valid field value: no NUL, CR or LF, and no white space at either end (RFC 9113 section 8.2.1).
  */
 const VALUE = /^(?![ \t])[^\0\r\n]*(?<![ \t])$/
 const MEMO_SLOTS = 8
@@ -127,17 +127,17 @@ interface ParsedHeads {
 }
 
 /**
- * Reads the header blocks of responses, in their order. While the dynamic table does not change,
- * equal blocks have equal content, and replies of one resolver differ in little more than the
- * second in `date`. So the last few blocks are remembered and compared, which costs a tenth of
- * parsing.
+ * Reads the header blocks of responses in order. It remembers the last few blocks and compares new
+ * ones with them, which costs a tenth of parsing. While the dynamic table does not change, equal
+ * blocks have equal content. Many blocks of one resolver are equal, because little besides `date`
+ * changes.
  */
 export class HeadReader {
   readonly #hpack = new HpackReader()
   readonly #memo: (ParsedHeads | undefined)[] = new Array(MEMO_SLOTS).fill(undefined)
   readonly #mediaType: string | undefined
 
-  /** `mediaType`: that of an answer; absent: a DNS message. */
+  /** `mediaType`: the media type of an answer. Default: that of a DNS message. */
   constructor(mediaType?: string) {
     this.#mediaType = mediaType
   }
@@ -156,7 +156,7 @@ export class HeadReader {
   }
 }
 
-/** RFC 9113 sections 8.1.1, 8.2 and 8.3.2. */
+/** Checks and reads the fields of a response (RFC 9113 sections 8.1.1, 8.2 and 8.3.2). */
 function headOf(fields: readonly Field[], mediaType: string | undefined): ResponseHead | 'malformed' {
   const headers: Record<string, string> = Object.create(null)
   let status = 0

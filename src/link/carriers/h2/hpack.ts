@@ -4,7 +4,7 @@ export interface Field {
   readonly value: string
 }
 
-/** RFC 7541 appendix A, from index 1: `name` or `name=value`, `~` for a space inside a value. */
+/** RFC 7541 appendix A, from index 1: `name` or `name=value`. `~` is a space inside a value. */
 const ENTRIES =
   ':authority :method=GET :method=POST :path=/ :path=/index.html :scheme=http :scheme=https :status=200 :status=204 :status=206 :status=304 ' +
   ':status=400 :status=404 :status=500 accept-charset accept-encoding=gzip,~deflate accept-language accept-ranges accept ' +
@@ -13,20 +13,20 @@ const ENTRIES =
   'if-unmodified-since last-modified link location max-forwards proxy-authenticate proxy-authorization range referer refresh retry-after ' +
   'server set-cookie strict-transport-security transfer-encoding user-agent vary via www-authenticate'
 
-/** Entry i has index i + 1. */
+/** The static table. Entry i has HPACK index i + 1. */
 export const STATIC_TABLE: readonly Field[] = ENTRIES.split(' ').map((entry) => {
   const [name = '', value = ''] = entry.split('=')
   return { name, value: value.replace('~', ' ') }
 })
 
-/** Index of the first entry with this name. */
+/** The index of the first entry with this name. */
 export function staticIndex(name: string): number {
   return STATIC_TABLE.findIndex((field) => field.name === name) + 1
 }
 
 /**
- * Overhead of a field besides its name and value, in a table (RFC 7541 section 4.1) and in a list
- * (RFC 9113 section 6.5.2).
+ * The octets that a field counts in addition to its name and value, in a table (RFC 7541 section
+ * 4.1) and in a list (RFC 9113 section 6.5.2).
  */
 const FIELD_OVERHEAD_OCTETS = 32
 /** The initial size of a table (RFC 9113 section 6.5.2). */
@@ -34,10 +34,10 @@ const DEFAULT_OCTETS = 4096
 
 /**
  * The static and the dynamic table (RFC 7541 sections 2.3 and 4). We announce HEADER_TABLE_SIZE 0.
- * Peers that honour it signal this in their first header block, which empties and closes the
- * dynamic table. The h2o in dnsdist 1.7 does not honour it and continues to use the default size
- * (measured; RFC 9113 section 6.5.2 warns of this). So until a peer signals otherwise the table
- * exists, and is bounded by that default.
+ * A peer that honours it sets the size to 0 in its first header block, which empties the dynamic
+ * table for good. The h2o in dnsdist 1.7 ignores it and uses the default size (measured; RFC 9113
+ * section 6.5.2 warns of this). So until a peer sets another size, the table exists with the
+ * default size as its limit.
  */
 export class HeaderTable {
   /** Newest last. */
@@ -45,17 +45,17 @@ export class HeaderTable {
   #octets = 0
   #capacity = DEFAULT_OCTETS
   /**
-   * Changes whenever the dynamic table does: a block that is read twice with equal versions has the
-   * same meaning both times.
+   * Changes when the dynamic table changes. Two equal blocks that are read with equal versions have
+   * the same meaning.
    */
   version = 0
 
-  /** By HPACK index, from 1; undefined if there is none. */
+  /** The field with this HPACK index, from 1. Undefined: there is none. */
   at(index: number): Field | undefined {
     return index <= STATIC_TABLE.length ? STATIC_TABLE[index - 1] : this.#entries[this.#entries.length + STATIC_TABLE.length - index]
   }
 
-  /** Returns false if a peer must not choose this size. */
+  /** Sets the size. Returns false if a peer must not choose this size. */
   resize(octets: number): boolean {
     if (octets < 0 || octets > DEFAULT_OCTETS) return false
     if (octets !== this.#capacity) this.version++
@@ -65,7 +65,8 @@ export class HeaderTable {
   }
 
   /**
-   * Older fields are dropped to make room; a field larger than the table empties it (section 4.4).
+   * Adds a field. Older fields are dropped to make room. A field that is larger than the table
+   * empties it (section 4.4).
    */
   add(field: Field): void {
     if (this.#capacity === 0) return
@@ -87,34 +88,34 @@ function octetsOf(field: Field): number {
 }
 
 /**
- * Lengths of the Huffman codes of octets 0 to 255 and EOS, one base-36 digit each (RFC 7541
- * appendix B). The code is canonical (section 5.2): codes of one length follow the order of
- * symbols, so the lengths are enough.
+ * The lengths of the Huffman codes of octets 0 to 255 and EOS, one base-36 digit each (RFC 7541
+ * appendix B). Codes of one length follow the order of their symbols (section 5.2), so the lengths
+ * are enough.
  */
 const LENGTHS =
   'dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad67777777777777777777777878djde6f56565666577666567655677777fbeds' +
   'kmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmnqqkjmnmpqqqrrqopjlqrrqrollqqsrrrkoklmllnmmppooqnqrqqrrrrrsrrrrrqu'
 
 const EOS = 256
-/** Used in place of a state: no code begins with these bits. */
+/** Stands for a state that does not exist: no code begins with these bits. */
 const FAILED = 0xffff
 
 interface Nibbles {
   /**
-   * By state * 16 + nibble: next state (16 bits), whether a symbol came out (bit 16), the symbol
-   * (bits 24 to 31).
+   * At index state * 16 + nibble: the next state (bits 0 to 15), whether a symbol is complete (bit
+   * 16), and the symbol (bits 24 to 31).
    */
   readonly steps: Uint32Array
   /**
-   * Whether a text may end in a state: the root, or a prefix of EOS shorter than 8 bits, all ones
-   * (RFC 7541 section 5.2).
+   * Whether a text may end in a state. It may end at the root, or after a prefix of EOS that has
+   * fewer than 8 bits, all ones (RFC 7541 section 5.2).
    */
   readonly mayEnd: Uint8Array
 }
 
 /**
- * Made when the first Huffman-coded string is read: it takes 5 ms, and the start need not wait for
- * it.
+ * The decoding table. It is made when the first Huffman-coded string is read, because that takes 5
+ * ms and would delay the start.
  */
 let table: Nibbles | undefined
 
@@ -131,7 +132,7 @@ export function huffmanCodes(): readonly { readonly symbol: number; readonly cod
   })
 }
 
-/** The tree as pairs of children; a leaf is -(symbol + 1). */
+/** The code tree as pairs of children. A leaf is -(symbol + 1). */
 function tree(): number[] {
   const children = [0, 0]
   for (const { symbol, code, bits } of huffmanCodes()) {
@@ -149,7 +150,7 @@ function tree(): number[] {
   return children
 }
 
-/** Four bits per step: the shortest code has five, so a step yields at most one symbol. */
+/** Makes the table, with 4 bits per step. The shortest code has 5 bits: a step ends at most one. */
 function build(): Nibbles {
   const children = tree()
   const states = children.length / 2
@@ -202,21 +203,21 @@ export function huffmanDecode(from: Uint8Array, start: number, end: number, out:
 /** Our MAX_HEADER_LIST_SIZE: names, values and 32 octets per field (RFC 9113 section 6.5.2). */
 export const MAX_HEADER_LIST_OCTETS = 16_384
 /**
- * Continuation octets of an integer: 4 x 7 bits after the prefix, far above any real length (RFC
- * 7541 section 5.1).
+ * Limit of the octets of an integer after its prefix (RFC 7541 section 5.1). They hold 4 x 7 bits,
+ * far more than any real length needs.
  */
 const MAX_INTEGER_CONTINUATION = 4
 /**
- * No symbol is shorter than 5 bits, so any string of the longest block (bounded by HeaderAssembly)
- * fits.
+ * Room for the longest decoded string: a block has at most 32,768 octets (see HeaderAssembly), and
+ * a symbol has at least 5 bits.
  */
 const scratch = Buffer.allocUnsafeSlow((32_768 * 8) / 5 + 1)
 
 /**
- * Reads the header blocks of one connection in order (RFC 7541). 'compression': an index that does
- * not exist, a table size that is too large or comes after a field, or an invalid integer or
- * string. The connection cannot continue. 'tooLarge': the list exceeds MAX_HEADER_LIST_OCTETS. It
- * was read to its end, so later blocks can be read. Never throws.
+ * Reads the header blocks of one connection in order (RFC 7541). Never throws. 'compression': an
+ * index does not exist, a table size is too large or comes after a field, or an integer or string
+ * is invalid. Then the connection cannot continue. 'tooLarge': the list exceeds
+ * MAX_HEADER_LIST_OCTETS. It was read to its end, so later blocks can be read.
  */
 export class HpackReader {
   readonly table = new HeaderTable()
@@ -257,8 +258,8 @@ class Cursor {
   }
 
   /**
-   * An integer with this many bits in its first octet (RFC 7541 section 5.1); -1 if it does not end
-   * in the block or is out of bounds.
+   * Reads an integer with this many bits in its first octet (RFC 7541 section 5.1). Returns -1 if
+   * it is too large or does not end in the block.
    */
   integer(prefixBits: number): number {
     const mask = (1 << prefixBits) - 1
@@ -273,7 +274,7 @@ class Cursor {
     return -1
   }
 
-  /** Sections 6.2.1 to 6.2.3. */
+  /** Reads a literal field (sections 6.2.1 to 6.2.3). Undefined: it is invalid. */
   literal(prefixBits: number): Field | undefined {
     const index = this.integer(prefixBits)
     const name = index === 0 ? this.#string() : this.#table.at(index)?.name
@@ -282,7 +283,7 @@ class Cursor {
     return value === undefined ? undefined : { name, value }
   }
 
-  /** Section 5.2; undefined if it is invalid or does not end in the block. */
+  /** Reads a string (section 5.2). Undefined: it is invalid or does not end in the block. */
   #string(): string | undefined {
     if (this.at >= this.#end) return undefined
     const huffman = (this.#octets[this.at]! & 0x80) !== 0

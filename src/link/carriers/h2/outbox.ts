@@ -2,7 +2,7 @@ import type { Writable } from 'node:stream'
 import { putU16, putU32 } from '../../../dns/octets.ts'
 import { FLAG, FRAME, FRAME_HEADER_OCTETS, SETTING } from './codes.ts'
 
-/** Large enough for a turn of 250 padded queries; a larger turn gets a buffer of its own. */
+/** Size of a page, enough for 250 padded queries. A larger turn gets a separate buffer. */
 const PAGE_OCTETS = 64 * 1024
 const SPARE_PAGES = 2
 
@@ -18,8 +18,8 @@ export function putFrameHeader(out: Uint8Array, at: number, octets: number, type
 }
 
 /**
- * Collects the frames of one turn of the event loop, so that they leave in one write. Reuses its
- * pages after the socket has finished with them.
+ * Collects the frames of one turn of the event loop, so that they leave in one write. It reuses a
+ * page when the socket has sent it.
  */
 export class Outbox {
   readonly #socket: Writable
@@ -41,8 +41,8 @@ export class Outbox {
   }
 
   /**
-   * Reserves room and returns its offset in `page`. The caller must fill all of it, and must read
-   * `page` after this call.
+   * Reserves `octets` and returns their offset in `page`. The caller must fill all of them. It must
+   * read `page` after this call, because the call may change it.
    */
   reserve(octets: number): number {
     const at = this.#used
@@ -65,7 +65,7 @@ export class Outbox {
     putFrameHeader(this.#page, at, 0, FRAME.settings, FLAG.ack, 0)
   }
 
-  /** `payload`: the 8 octets from `start`. */
+  /** Adds a PING. Its payload is the 8 octets from `start`. */
   ping(flags: number, payload: Uint8Array, start: number): void {
     const at = this.reserve(FRAME_HEADER_OCTETS + 8)
     this.#page.set(payload.subarray(start, start + 8), putFrameHeader(this.#page, at, 8, FRAME.ping, flags, 0))
@@ -81,7 +81,7 @@ export class Outbox {
     putU32(this.#page, putFrameHeader(this.#page, at, 4, FRAME.windowUpdate, 0, streamId), octets)
   }
 
-  /** The last stream ID is 0: the peer opens no streams, because push is off. */
+  /** Adds a GOAWAY. Its last stream ID is 0, because the peer opens no streams (push is off). */
   goaway(code: number): void {
     const at = this.reserve(FRAME_HEADER_OCTETS + 8)
     const payloadAt = putFrameHeader(this.#page, at, 8, FRAME.goaway, 0, 0)
@@ -99,7 +99,7 @@ export class Outbox {
     }
   }
 
-  /** Writes all collected frames at once. Returns whether there was anything. */
+  /** Writes all collected frames at once. Returns whether there were any. */
   flush(): boolean {
     const page = this.#page
     const used = this.#used
@@ -113,7 +113,7 @@ export class Outbox {
   }
 }
 
-/** The connection preface and our announcements (RFC 9113 sections 3.4 and 6.5). */
+/** Writes the connection preface, our SETTINGS and our window (RFC 9113 sections 3.4 and 6.5). */
 export function putOpening(out: Outbox, o: { streamWindow: number; connectionWindow: number; headerListOctets: number }): void {
   out.octets(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'))
   out.settings([
@@ -126,20 +126,20 @@ export function putOpening(out: Outbox, o: { streamWindow: number; connectionWin
 }
 
 /**
- * The largest control frame that a connection may have to send: the answer to a PING. Each cell has
- * this much extra padding to make room for one.
+ * The size of the largest control frame that a connection may have to send, the answer to a PING.
+ * Each cell has this much extra padding, so that one such frame fits.
  */
 export const CONTROL_ROOM_OCTETS = FRAME_HEADER_OCTETS + 8
 /**
- * A peer that makes us owe more than this many frames is flooding; `Patience` ends its connection
- * long before that.
+ * Limit of waiting control frames. Only a flooding peer could cause more, and `Patience` ends its
+ * connection long before that.
  */
 const MAX_OWED = 1024
 
 /**
- * An outbox that writes nothing by itself after the opening: acknowledgements, window updates and
- * resets wait, and are sent inside cells, in place of their padding. So an observer sees neither
- * when they became due nor that there were any.
+ * An outbox that writes control frames only inside cells, in place of padding. Acknowledgements,
+ * window updates and resets wait for the next cell. So an observer sees neither when they became
+ * due nor that they exist. Only the preface and SETTINGS are written directly.
  */
 export class CellOutbox extends Outbox {
   readonly #owed: Buffer[] = []
@@ -151,8 +151,8 @@ export class CellOutbox extends Outbox {
   }
 
   /**
-   * Moves waiting frames that fit in `room` octets to the place of the next cell. Returns the
-   * number of octets.
+   * Moves waiting frames that fit in `room` octets into the next cell. Returns the number of
+   * octets.
    */
   pay(room: number): number {
     let paid = 0

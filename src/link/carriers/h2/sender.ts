@@ -6,27 +6,27 @@ import { type CellOutbox, CONTROL_ROOM_OCTETS, type Outbox, putFrameHeader } fro
 import type { Stream } from './stream.ts'
 
 /**
- * The longest body of a request that fits one record: a query for any name, with its OPT. The
- * padding of DATA fills the rest of a shorter one, at most 255 octets.
+ * The longest body that fits in the first record. A query for any name fits, with its OPT. The
+ * padding of DATA (at most 255 octets) fills the record if the body is shorter.
  */
 const BODY_OCTETS = 290
 
 /**
- * Writes requests as records of one size (RFC 9113 section 6.1: DATA may be padded, and the amount
- * is free): waiting control frames, the head, and DATA padded to the size. One record holds a query
- * for any name. A longer request continues in records that hold only DATA; only the last of them is
- * padded. (BIND 9.18.49 stalls on a request that arrives in pieces of more than 256 octets: over
- * its DoH, names of more than 93 octets get no answer.)
+ * Writes requests as records of one size. A record holds waiting control frames, the head, and DATA
+ * that is padded to the size (RFC 9113 section 6.1 allows any amount of padding). One record holds
+ * a query for any name. A longer request continues in records that hold only DATA, and only the
+ * last of them is padded. BIND 9.18.49 stalls on a request that arrives in pieces of more than 256
+ * octets: over its DoH, names of more than 93 octets get no answer.
  */
 export class CellSender {
   readonly #out: CellOutbox
   readonly #head: RequestHead
-  /** Size of every record. */
+  /** The size of every record. */
   readonly #octets: number
-  /** Body octets of each record after the first, which has no head. */
+  /** Body octets of each record after the first. These records have no head. */
   readonly #laterOctets: number
 
-  /** `sealOctets`: how much longer a body is than its query. */
+  /** `sealOctets`: how many octets encryption to a target adds to a query; 0 without it. */
   constructor(out: CellOutbox, head: RequestHead, sealOctets: number) {
     this.#out = out
     this.#head = head
@@ -35,17 +35,17 @@ export class CellSender {
     this.#octets = CONTROL_ROOM_OCTETS + FRAME_HEADER_OCTETS + 1 + this.#laterOctets
   }
 
-  /** How much the largest record counts against the windows. */
+  /** How many octets of the largest record count against the windows. */
   get windowOctets(): number {
     return 1 + this.#laterOctets + CONTROL_ROOM_OCTETS
   }
 
-  /** Octets of a query that fills `records` records. */
+  /** The length of a query that fills `records` records. */
   octets(records: number): number {
     return BODY_OCTETS + (records - 1) * this.#laterOctets
   }
 
-  /** Writes the next record of `stream`. Returns how much it counts against the windows. */
+  /** Writes the next record of `stream`. Returns how many octets count against the windows. */
   send(stream: Stream): number {
     const out = this.#out
     const { body, bodySent } = stream
@@ -72,8 +72,8 @@ export class CellSender {
 }
 
 /**
- * Limit of streams before the peer's SETTINGS state one: the least that RFC 9113 section 6.5.2
- * recommends to allow.
+ * Limit of open streams before the peer's SETTINGS state another one. RFC 9113 section 6.5.2
+ * recommends that servers allow at least 100.
  */
 const STREAMS_UNTIL_TOLD = 32
 
@@ -81,9 +81,9 @@ const STREAMS_UNTIL_TOLD = 32
 export class Sender {
   readonly #out: Outbox
   readonly #head: RequestHead
-  /** Open streams whose body is not all sent, in order: none of them is in a queue any more. */
+  /** Open streams whose body is not fully sent, in order. None of them is in another queue. */
   readonly #blocked = new LinkedSet<Stream>()
-  /** Writes requests as cells; undefined: each is written when it comes. */
+  /** Writes requests as cells. Undefined: each request is written when it comes. */
   readonly cells: CellSender | undefined
   #unfinished: Stream | undefined
   #window = DEFAULT_WINDOW_OCTETS
@@ -97,7 +97,7 @@ export class Sender {
     this.cells = cells
   }
 
-  /** The cell request with records left to send. */
+  /** The request in cells that has records left to send. */
   get unfinished(): Stream | undefined {
     return this.#unfinished
   }
@@ -109,8 +109,8 @@ export class Sender {
   }
 
   /**
-   * Whether the peer's windows have room for the next record of the unfinished request: SETTINGS
-   * may have reduced them since its first.
+   * Whether the peer's windows have room for the next record of the unfinished request. SETTINGS
+   * may have reduced the windows since its first record.
    */
   get takesMore(): boolean {
     const octets = this.cells?.windowOctets ?? 0
@@ -131,7 +131,9 @@ export class Sender {
     this.#sendBody(stream)
   }
 
-  /** Writes the next record of a cell request; only while `takesCell` or `takesMore`. */
+  /**
+   * Writes the next record of a request in cells. Only while `takesCell` or `takesMore` is true.
+   */
   sendCell(stream: Stream): void {
     const octets = this.cells?.send(stream) ?? 0
     stream.sendWindow -= octets
@@ -173,8 +175,8 @@ export class Sender {
   }
 
   /**
-   * Widens the window of the connection: an overflow is an error of the connection (RFC 9113
-   * section 6.9.1).
+   * Widens the window of the connection. Returns an error code of the connection: an overflow is an
+   * error (RFC 9113 section 6.9.1).
    */
   widen(increment: number): number {
     this.#window += increment
@@ -183,7 +185,7 @@ export class Sender {
     return H2.none
   }
 
-  /** Widens the window of one stream: a returned code is an error of that stream. */
+  /** Widens the window of one stream. Returns an error code of this stream, or 0. */
   widenStream(stream: Stream, increment: number): number {
     if (increment === 0) return H2.protocol
     stream.sendWindow += increment
@@ -193,8 +195,8 @@ export class Sender {
   }
 
   /**
-   * Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, the open ones, and
-   * acknowledges them. Returns an error code of the connection; 0: continue.
+   * Applies SETTINGS (RFC 9113 section 6.5.2) in order to `streams`, all open streams, and
+   * acknowledges them. Returns an error code of the connection, or 0 to continue.
    */
   settings(octets: Uint8Array, start: number, end: number, streams: readonly Stream[]): number {
     if (!this.#told) this.maxStreams = Number.POSITIVE_INFINITY
@@ -224,7 +226,10 @@ export class Sender {
     }
   }
 
-  /** Also changes the windows of open streams, below 0 if necessary (section 6.9.2). */
+  /**
+   * Sets the initial window, and changes those of open streams, below 0 if necessary (section
+   * 6.9.2).
+   */
   #setInitialWindow(value: number, streams: readonly Stream[]): number {
     const change = value - this.#initialWindow
     this.#initialWindow = value

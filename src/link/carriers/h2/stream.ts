@@ -15,7 +15,9 @@ const NOTHING = new Uint8Array(0)
 
 /** One request and its response. A class, so that it can be cancelled without a closure. */
 export class Stream<P extends Protection = Protection> implements Linked<Stream<P>>, Sent {
-  /** The request's body: the query with ID 0 (RFC 8484 section 4.1), sealed if that is asked. */
+  /**
+   * The request's body: the query with ID 0 (RFC 8484 section 4.1), encrypted if it is for ODoH.
+   */
   readonly body: Uint8Array
   readonly ticket: Ticket<P>
   readonly #query: Uint8Array
@@ -25,19 +27,19 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   before: Stream<P> | undefined
   after: Stream<P> | undefined
   holder: object | undefined
-  /** 0: not opened. */
+  /** The stream ID. 0: not opened. */
   id = 0
   sentMs = 0
   bodySent = 0
   /**
-   * How much of the body the peer accepts now; below 0 after it reduced its windows (RFC 9113
-   * section 6.9.2).
+   * How many octets of the body the peer accepts now. It is below 0 if the peer has reduced its
+   * windows (RFC 9113 section 6.9.2).
    */
   sendWindow = 0
   /** Octets that counted against our window. */
   flowOctets = 0
   head: ResponseHead | undefined
-  /** What the head is refused for, unless the body is empty. */
+  /** Why the head was refused. It does not count if the body turns out to be empty. */
   fault: EnigmError | undefined
   /** How often the peer refused it. */
   requeued = 0
@@ -78,15 +80,16 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
   }
 
   /**
-   * Whether a head that is refused may still be that of an empty response, by which a target says
-   * that it does not know the key: if the head has no length, only the body tells.
+   * Whether the body must be awaited although the head is refused. A target sends an empty response
+   * if it does not know the key, and without a content-length only the body shows that it is empty.
    */
   judgedByBody({ status, contentLength }: ResponseHead, endStream: boolean): boolean {
     return this.#sealed !== undefined && status === 200 && contentLength < 0 && !endStream
   }
 
   /**
-   * Adds a piece of the reply (a copy). Returns false if it is longer than a DNS message can be.
+   * Adds a copy of a piece of the reply. Returns false if the reply is longer than a DNS message
+   * can be.
    */
   take(octets: Uint8Array, start: number, end: number): boolean {
     const length = end - start
@@ -109,7 +112,7 @@ export class Stream<P extends Protection = Protection> implements Linked<Stream<
     return expected < 0 || expected === this.#octets
   }
 
-  /** The reply with the ID of the request, or the error if it is not a valid one. */
+  /** The reply with the ID of the request. An error if it is not a valid reply. */
   reply(): Uint8Array | EnigmError {
     const body = this.#reply ?? NOTHING
     const whole = body.length === this.#octets ? body : body.slice(0, this.#octets)
@@ -135,17 +138,17 @@ function grown(octets: Uint8Array, room: number): Uint8Array {
 }
 
 /**
- * The window of the connection, opened at the start and again when half is used: 1,000 replies of 4
- * KiB without a wait for an update.
+ * The window of the connection, enough for 1,000 replies of 4 KiB. It is opened at the start, and
+ * again when half of it is used.
  */
 export const CONNECTION_WINDOW_OCTETS = 4 * 1024 * 1024
 /**
- * Larger than one message, so that a longer one is seen and refused instead of blocking; never
- * widened.
+ * The window of one stream. It is larger than any DNS message, so that a longer reply is noticed
+ * and refused instead of blocking. It is never widened.
  */
 export const STREAM_WINDOW_OCTETS = 128 * 1024
 
-/** Enforces the windows that the peer was given (RFC 9113 section 6.9.1). */
+/** Enforces the windows that we gave the peer (RFC 9113 section 6.9.1). */
 export class DataWindows {
   readonly #out: Outbox
   #octets = 0
@@ -165,7 +168,7 @@ export class DataWindows {
     return H2.none
   }
 
-  /** Whether a stream may still send this much. */
+  /** Whether the peer may still send this many octets on a stream. */
   fits(stream: Stream, flowOctets: number): boolean {
     stream.flowOctets += flowOctets
     return stream.flowOctets <= STREAM_WINDOW_OCTETS
@@ -175,8 +178,8 @@ export class DataWindows {
 const MAX_REMEMBERED = 4096
 
 /**
- * Streams that we reset before the peer ended them: frames that still arrive for them were already
- * on their way (RFC 9113 section 5.1, `closed`).
+ * Remembers the streams that we reset before the peer ended them. Frames may still arrive for them,
+ * because they were already on the way (RFC 9113 section 5.1, `closed`).
  */
 export class ResetStreams {
   readonly #ids = new Set<number>()
@@ -192,7 +195,7 @@ export class ResetStreams {
     }
   }
 
-  /** Whether a frame may still come for this stream; `last`: it is the last one. */
+  /** Whether a frame may still come for this stream. `last`: it is the last frame. */
   has(streamId: number, last: boolean): boolean {
     const known = last ? this.#ids.delete(streamId) : this.#ids.has(streamId)
     return known || streamId <= this.#forgottenId

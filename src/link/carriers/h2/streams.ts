@@ -12,9 +12,9 @@ import type { Outbox } from './outbox.ts'
 import type { Sender } from './sender.ts'
 import { DataWindows, ResetStreams, type Stream } from './stream.ts'
 
-/** The dependencies of the streams of a connection. */
+/** What the streams of a connection depend on. */
 export interface StreamTools<P extends Protection> {
-  /** Protection of the connection. */
+  /** The protection of the connection. */
   readonly protection: P
   readonly clock: Clock
   readonly patience: Patience
@@ -25,17 +25,17 @@ export interface StreamTools<P extends Protection> {
   readonly mediaType: string
   /** The peer is alive: a response began or ended, or a PING was answered. */
   heard(): void
-  /** A reply that matches no request. */
+  /** A reply came that matches no request. */
   mismatch(): void
-  /** The peer takes no more requests. */
+  /** The peer accepts no more requests. */
   drain(): void
   /** The peer ended the connection. */
   ended(): void
-  /** A stream ended, perhaps the last one. */
+  /** A stream ended. It may be the last one. */
   rest(): void
 }
 
-/** How often a request that the peer refused unprocessed is queued again on the same connection. */
+/** How often a request that the peer refused is queued again on the same connection. */
 const MAX_REQUEUED = 3
 
 /** The streams of one connection (waiting, open and reset), and the handlers of received frames. */
@@ -119,8 +119,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * Streams above `lastStreamId` were not processed. The others may still be answered (RFC 9113
-   * section 6.8), unless GOAWAY reports an error.
+   * Handles GOAWAY. Streams above `lastStreamId` were not processed. The others may still be
+   * answered (RFC 9113 section 6.8), unless GOAWAY reports an error.
    */
   onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
@@ -151,7 +151,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     const stream = this.#open.get(streamId)
     if (stream === undefined) return this.#isIdle(streamId) ? H2.protocol : H2.none
     const code = this.#tools.sender.widenStream(stream, increment)
-    return code === H2.none ? code : this.#reset(stream, code, lost('a window that cannot be'), 'lost')
+    return code === H2.none ? code : this.#reset(stream, code, lost('a window out of range'), 'lost')
   }
 
   onHeaders(streamId: number, octets: Uint8Array, start: number, end: number, endStream: boolean): number {
@@ -189,7 +189,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#nowMs = 0
   }
 
-  /** Called once per chunk, because the time is read once for all its replies. */
+  /** Reports a sign of life, once per chunk: the clock is read once for all its replies. */
   #heard(): void {
     if (this.#nowMs !== 0) return
     this.#nowMs = this.#tools.clock.nowMs()
@@ -216,8 +216,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * A frame for a stream that is not open (RFC 9113 section 5.1): if the stream was reset by us,
-   * the frame is ignored.
+   * Handles a frame for a stream that is not open (RFC 9113 section 5.1). It is ignored if we reset
+   * the stream; otherwise it is an error.
    */
   #stray(streamId: number, endStream: boolean): number {
     if (this.#isIdle(streamId)) return H2.protocol
@@ -240,7 +240,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return H2.none
   }
 
-  /** Resets one stream because of an error of the peer, which costs patience. */
+  /** Resets one stream because of an error of the peer. This costs patience. */
   #reset(stream: Stream<P>, code: number, error: EnigmError, loss: Loss): number {
     this.#giveUp(stream.id, code)
     this.#settle(stream, error, loss)
@@ -265,8 +265,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   }
 
   /**
-   * The peer ended the stream, perhaps before the whole request was sent: then the rest is not sent
-   * (RFC 9113 section 8.1).
+   * The peer ended the stream. If part of the request was not sent yet, it is not sent (RFC 9113
+   * section 8.1).
    */
   #ended(stream: Stream<P>): void {
     this.#open.delete(stream.id)
@@ -280,11 +280,11 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     return this.#open.delete(stream.id)
   }
 
-  /** Takes no more requests; those in the queue are sent elsewhere. */
+  /** Accepts no more requests. Those in the queue are sent on another connection. */
   #drain(): void {
     if (this.draining) return
     this.draining = true
     this.#tools.drain()
-    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection takes no more'), 'unsent')
+    for (const stream of this.#queue.all()) this.#settle(stream, lost('the connection accepts no more queries'), 'unsent')
   }
 }
