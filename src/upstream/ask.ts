@@ -13,7 +13,8 @@ export interface Trusted {
 }
 
 /**
- * The last stage of the pipeline: asks those of the job's side, and nobody else if they fail.
+ * The last stage of the pipeline. It asks the resolvers of the job's side. If they fail, it asks no
+ * other resolver.
  */
 export function askSide(askerOf: (job: Job) => SideAsker): Stage {
   const stage: Stage = {
@@ -29,11 +30,11 @@ export function askSide(askerOf: (job: Job) => SideAsker): Stage {
 }
 
 /**
- * Asks trusted resolvers, and makes the reply into an answer. Of the
- * client's query only the question, CD and DO are sent. TTLs are brought inside `clamp`, in the
- * wire form too: a client must not keep an answer longer than this stub does. `lifetime` returns
- * how long the answer may be kept. `around`: the common problem of all resolvers now; a failure is
- * reported with its name.
+ * Asks trusted resolvers and converts the reply to an answer. Only the question, CD and DO of the
+ * client's query are sent. TTLs are limited to `clamp`, in the wire form too, because a client must
+ * not keep an answer longer than this stub does. `lifetime` returns how long the answer may be
+ * kept. `around` returns the current common problem of all resolvers; failures are reported with
+ * its code.
  */
 export function trustedAsker(
   trusted: Trusted,
@@ -46,8 +47,8 @@ export function trustedAsker(
     const { authenticated } = carried.protection
     const accepted = acceptReply(carried.wire, question, { authenticated, ageS: carried.ageS ?? 0, clamp }, readingOf(carried))
     const { ede, ttlAts } = accepted
-    // If it settles the question all the same (the name is blocked, RFC 8914), the client gets an
-    // RCODE that it knows.
+    // The reply may settle the question although its RCODE is about the hop (the name is blocked,
+    // RFC 8914). Then the client gets an RCODE that it knows.
     const ofHop = speaksOfHop(accepted.rcode)
     const rcode = ofHop ? SERVFAIL : accepted.rcode
     const wire = ofHop ? synthesise(question, { rcode }) : accepted.wire
@@ -71,7 +72,7 @@ export function trustedAsker(
         },
         failed(error) {
           const code = isOurs(error.code) ? undefined : around()
-          done(code === undefined ? error : new EnigmError(code, 'Every resolver fails for one reason.', { cause: error }))
+          done(code === undefined ? error : new EnigmError(code, 'All resolvers fail for the same reason.', { cause: error }))
         },
       })
     },

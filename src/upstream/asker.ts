@@ -5,7 +5,7 @@ import type { Ask, Carried, Protection, Receiver, Transport } from '../resolve.t
 /** Time limit of a probe. */
 const PROBE_MS = 2000
 
-/** One exchange, as the asking side describes it (`Clock.nowMs` times). */
+/** One exchange, as the asking side describes it. Its times are those of `Clock.nowMs`. */
 export interface Exchange {
   readonly purpose: Ask['purpose']
   /** When the resolver was first asked. */
@@ -17,11 +17,11 @@ export interface Exchange {
 /** The asking side of a query to a link or a resolver. It gets the result exactly once. */
 export interface Asker<P extends Protection, More extends readonly unknown[] = []> extends Ask, Receiver<P, More> {
   readonly startedMs: number
-  /** True until it has got its result. */
+  /** True until the result has come. */
   readonly open: boolean
 }
 
-/** A probe, with a callback for its end. */
+/** The asking side of a probe. It calls a function when the probe ends. */
 export class Trial<P extends Protection> implements Asker<P, [transport?: Transport]> {
   readonly purpose = 'probe'
   readonly startedMs: number
@@ -45,8 +45,8 @@ export class Trial<P extends Protection> implements Asker<P, [transport?: Transp
 }
 
 /**
- * Called if the link or resolver that `asker` asked threw, which is a bug: the exchange counts as
- * failed. If `asker` already had its result, the bug is in the asker, and it gets no second result.
+ * Handles a bug: the link or resolver that `asker` asked has thrown. The exchange counts as failed.
+ * If `asker` already has its result, the bug is in the asker, and it gets no second result.
  */
 export function threw<More extends readonly unknown[]>(error: unknown, asker: Asker<never, More>, emit: Emit, where: string): void {
   if (!(error instanceof EnigmError)) emit({ type: 'fault', where })

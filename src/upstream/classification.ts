@@ -9,14 +9,15 @@ import type { Carried, ReplyReading, ReplyVerdict } from '../resolve.ts'
 const SERVFAIL = 2
 const REFUSED = 5
 /**
- * NOERROR, NXDOMAIN, and YXDOMAIN, for a DNAME that made a name too long (RFC 6672 section 2.2).
+ * The RCODEs that answer a question: NOERROR, NXDOMAIN, and YXDOMAIN, which means that a DNAME made
+ * the name too long (RFC 6672 section 2.2).
  */
 const OF_THE_NAME: ReadonlySet<Rcode> = new Set([0, 3, 6])
 
 /**
  * Whether an RCODE is about the hop between us and the resolver, and not about the name or its
- * resolution: FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and all other
- * codes that do not answer a question (RFC 6895 section 2.3). A client can do nothing with it.
+ * resolution. These are FORMERR, NOTIMP, NOTAUTH with its TSIG errors, BADVERS, BADCOOKIE, and all
+ * other codes that do not answer a question (RFC 6895 section 2.3). They are of no use to a client.
  */
 export function speaksOfHop(rcode: Rcode): boolean {
   return !OF_THE_NAME.has(rcode) && rcode !== SERVFAIL && rcode !== REFUSED
@@ -24,7 +25,7 @@ export function speaksOfHop(rcode: Rcode): boolean {
 
 const SETTLED: ReplyVerdict = { final: true, blamesResolver: false, ofHop: false }
 
-/** Judges a reply by its parsed content. */
+/** Classifies a reply by its parsed content. */
 export function verdictOn({ rcode, opt }: ReplyReading): ReplyVerdict {
   if (OF_THE_NAME.has(rcode)) return SETTLED
   const final = isFinalFailure(rcode, opt?.ede?.code)
@@ -32,7 +33,8 @@ export function verdictOn({ rcode, opt }: ReplyReading): ReplyVerdict {
 }
 
 /**
- * The query that tests whether `resolver` is alive: the one of the trusted set, or a root query.
+ * The query that tests whether `resolver` is alive: that of the trusted set, else a query for the
+ * root.
  */
 export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
   if (probe === undefined) return ROOT_PROBE
@@ -45,8 +47,8 @@ export function probeOf({ probe }: Pick<TrustedResolver, 'probe'>): Uint8Array {
 }
 
 /**
- * Whether the reply to `probe` refuses a root query. A healthy resolver that serves only its own
- * zones does so. It proves that the path is alive, and nothing else.
+ * Whether the reply to `probe` refuses a query for the root. A healthy resolver that serves only
+ * its own zones refuses it. The reply proves only that the path is alive.
  */
 export function refusesRoot(probe: Uint8Array, rcode: Rcode): boolean {
   return probe === ROOT_PROBE && rcode === REFUSED
@@ -59,8 +61,9 @@ export interface FailedTry {
 }
 
 /**
- * One error for several. An identity error comes first (only a person can fix it), then the code
- * that all share, then `deadline`, then `no-upstream`. A single error is passed up unchanged.
+ * Summarizes several errors as one. An identity error comes first, because only a person can fix
+ * it; then the code that all errors share; then `deadline`; then `no-upstream`. A single error
+ * stays unchanged.
  */
 export function mostTelling(what: string, failures: readonly FailedTry[]): EnigmError {
   const first = failures[0]

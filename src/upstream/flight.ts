@@ -12,31 +12,32 @@ import type { SecondOpinions } from './second-opinions.ts'
 import type { Ranks } from './split.ts'
 
 /**
- * How many resolvers may learn one query; each is asked once (its link has a retry of its own).
- * Resolvers to which no connection could be made learnt nothing and do not count.
+ * Limit of resolvers that may learn one query. Each is asked once; its link may retry. A resolver
+ * does not count if no connection to it could be made, because it has learnt nothing.
  */
-export const MOST_TOLD = 3
+export const MAX_INFORMED = 3
 /**
- * How long to wait for a suspect resolver before the next one is asked as well: twice its usual
- * time, within these bounds.
+ * How long to wait for a suspect resolver before the next one is asked too: twice its usual time,
+ * from `least` to `most`; `unknown` if its usual time is not known.
  */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
 /**
- * A healthy resolver that is silent for this long, or for 1.5 times its usual time, gets a root
- * query to see whether the path is alive, and the next resolver is prepared. It has as long again,
- * or 1.25 times its usual time, for the reply. Both together stay below 200 ms for resolvers up to
- * 70 ms away.
+ * If a healthy resolver is silent for this long, or for 1.5 times its usual time, a probe is sent
+ * to find out whether the path is alive, and the connection to the next resolver is prepared. The
+ * resolver has the same time again, or 1.25 times its usual time, to answer the probe. Both
+ * together stay below 200 ms if the usual time is at most 70 ms.
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
 /**
- * A resolver whose path is alive has this long to answer: names that need a long search must not
- * reach a second operator for that reason.
+ * A resolver whose path is alive has this long to answer. A slow name alone must not be a reason to
+ * ask a second operator.
  */
 const PATIENCE_MS = 1500
 /**
- * If names are divided, another operator learns one only after the path was silent, to a probe too,
- * for this long together: a resolver that is slow for every name lives.
+ * The same if names are divided among operators. Another operator learns a name only if the path
+ * was silent for this long in all, also to a probe. A resolver that is slow for every name is
+ * alive.
  */
 const DIVIDED_PATIENCE_MS = 2300
 
@@ -62,8 +63,8 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   readonly #flight: Flight<P>
   open = true
   checked = false
-  /** The query was written to this resolver. */
-  told = false
+  /** Whether the query was written to this resolver. */
+  informed = false
 
   constructor(flight: Flight<P>, candidate: ResolverHealth<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
     const { waitMs, rttMs, suspect } = candidate.standing
@@ -78,7 +79,7 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   }
 
   mayLeave(): boolean {
-    return this.#flight.mayTell(this)
+    return this.#flight.mayInform(this)
   }
   carried(carried: Carried<P>, transport: Transport, verdict: ReplyVerdict): void {
     this.#flight.onReply(this, carried, transport, verdict)
@@ -88,7 +89,7 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   }
 }
 
-/** What all flights of a group of resolvers share. */
+/** What all queries to a group of resolvers share. */
 export interface FlightTools<P extends Protection> {
   readonly clock: Clock
   readonly deadlines: Deadlines
@@ -98,8 +99,8 @@ export interface FlightTools<P extends Protection> {
 }
 
 /**
- * One query in progress. It has exactly one timer while it runs, and none before or after. A query
- * that is answered in its first phase needs one timer in all.
+ * One query in progress. It has exactly one timer while it runs, and none before or after that. A
+ * query that is answered in its first phase needs only one timer.
  */
 export class Flight<P extends Protection> {
   readonly #health: Health<P>
@@ -111,7 +112,7 @@ export class Flight<P extends Protection> {
   readonly #dnssecOk: boolean
   readonly #ask: Ask
   readonly #ranks: Ranks | undefined
-  /** Written as literals: an array that grows by `push` takes room for 17 at once. */
+  /** New array literals, because an array that grows by `push` takes room for 17 at once. */
   #asked: readonly ResolverHealth<P>[] = NOBODY
   #attempts: readonly ResolverAttempt<P>[] = NOBODY
   #failures: FailedTry[] | undefined
@@ -119,12 +120,12 @@ export class Flight<P extends Protection> {
   #timer: Deadline | undefined
   readonly #onTime = () => this.#onTimer()
   #settled = false
-  #told = 0
+  #informed = 0
   /** The attempt for a second opinion. */
   #second: ResolverAttempt<P> | undefined
-  /** All resolvers failed while the network was coming up: the timer starts again. */
-  #grounded = false
-  /** A reply that settles nothing, and its source. It is returned if no better one comes. */
+  /** Whether the timer restarts the query, because all failed while the network came up. */
+  #awaitsNetwork = false
+  /** A reply that does not settle the question. It is returned if no better one comes. */
   #kept: KeptReply<P> | undefined
 
   constructor(
@@ -148,27 +149,27 @@ export class Flight<P extends Protection> {
     this.#to = to
   }
 
-  /** Called once. Settles by the deadline. */
+  /** Starts the query. Call it once. The query ends by its deadline. */
   start(): void {
     const nowMs = this.#clock.nowMs()
-    if (nowMs >= this.#ask.deadlineMs) this.#land(new EnigmError('deadline', 'no time left to ask'))
+    if (nowMs >= this.#ask.deadlineMs) this.#fail(new EnigmError('deadline', 'no time left to ask'))
     else if (!this.#askNext(nowMs)) this.#giveUp()
   }
 
   /**
-   * Whether the query may be written to the resolver of `attempt` now. False after it is answered,
-   * and for a fourth resolver.
+   * Whether the query may be written to the resolver of `attempt` now. False if the query was
+   * answered, or if three other resolvers have learnt it.
    */
-  mayTell(attempt: ResolverAttempt<P>): boolean {
-    if (this.#settled || (!attempt.told && this.#told >= MOST_TOLD)) return false
-    if (!attempt.told) this.#told++
-    attempt.told = true
+  mayInform(attempt: ResolverAttempt<P>): boolean {
+    if (this.#settled || (!attempt.informed && this.#informed >= MAX_INFORMED)) return false
+    if (!attempt.informed) this.#informed++
+    attempt.informed = true
     return true
   }
 
   /** The resolver to ask next, if there is one. */
   #next(): ResolverHealth<P> | undefined {
-    return this.#told < MOST_TOLD ? this.#health.nextToTell(this.#order, this.#asked, this.#ranks) : undefined
+    return this.#informed < MAX_INFORMED ? this.#health.nextToInform(this.#order, this.#asked, this.#ranks) : undefined
   }
 
   /** Asks one more resolver, if there is one that may be asked. */
@@ -185,8 +186,8 @@ export class Flight<P extends Protection> {
 
   #firstPatienceMs({ suspect, usualMs }: ResolverAttempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
-    // Another operator may learn it only once this path is known to be dead.
-    if (this.#told >= MOST_TOLD || this.#health.next(this.#order, this.#asked, this.#ranks) === undefined) return PATIENCE_MS
+    // There is no other resolver to ask, so a check of this path would change nothing.
+    if (this.#informed >= MAX_INFORMED || this.#health.next(this.#order, this.#asked, this.#ranks) === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -202,14 +203,14 @@ export class Flight<P extends Protection> {
   }
 
   #onTimer(): void {
-    if (this.#grounded) {
+    if (this.#awaitsNetwork) {
       this.#startAgain()
       return
     }
     const last = this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
     const patientUntilMs = (last?.startedMs ?? nowMs) + (this.#ranks === undefined ? PATIENCE_MS : DIVIDED_PATIENCE_MS)
-    // Once a reply is kept, the timer is set to the end of the time that the other attempt has.
+    // If a reply is kept, this timer is the limit of the other attempt.
     if (last === undefined || this.#kept !== undefined || nowMs >= this.#ask.deadlineMs) {
       this.#giveUp()
       return
@@ -228,9 +229,9 @@ export class Flight<P extends Protection> {
   }
 
   /**
-   * Neither this attempt nor any later exchange with its resolver had a result yet: a probe finds
-   * out whether the path is alive. If an earlier probe got no reply, or the resolver never replied,
-   * the path counts as dead.
+   * Handles the silence of a resolver: nothing came from it since the attempt began. A probe finds
+   * out whether the path is alive. If a probe of this attempt got no reply, or if the resolver was
+   * a suspect, the path counts as dead.
    */
   #check(attempt: ResolverAttempt<P>): void {
     const known = attempt.checked || (attempt.suspect && this.#ranks === undefined)
@@ -238,14 +239,14 @@ export class Flight<P extends Protection> {
     attempt.checked = true
   }
 
-  /** How long a probe of its path may take. */
+  /** How many ms a probe of the attempt's path may take. */
   #checkMs({ usualMs = 0 }: ResolverAttempt<P>): number {
     return this.#ranks === undefined ? Math.max(CHECK_LEAST_MS, CHECK.again * usualMs) : DIVIDED_PATIENCE_MS
   }
 
   /**
-   * Asks one more resolver although the path to the last one is alive, within the budget of second
-   * opinions.
+   * Asks one more resolver although the path to the last one is alive. The budget of second
+   * opinions limits this.
    */
   #askSecond(nowMs: number): boolean {
     if (this.#next() === undefined || !this.#opinions.take(this.#message) || !this.#askNext(nowMs)) return false
@@ -263,10 +264,10 @@ export class Flight<P extends Protection> {
     } else if (final) {
       if (attempt === this.#second) this.#opinions.helped()
       if (this.#kept !== undefined && !blamesResolver) this.#health.bettered(this.#kept.from)
-      this.#landOn(carried, transport, candidate)
+      this.#answer(carried, transport, candidate)
     } else if (this.#kept !== undefined) {
       if (attempt === this.#second) this.#opinions.inVain(this.#message)
-      this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
+      this.#answer(this.#kept.carried, this.#kept.transport, this.#kept.from)
     } else {
       this.#kept = { carried: keptCopy(carried), transport, from: candidate }
       const nowMs = this.#clock.nowMs()
@@ -281,7 +282,7 @@ export class Flight<P extends Protection> {
     this.#passOver(attempt, error)
   }
 
-  /** An attempt failed: goes to the next one. */
+  /** Goes on to the next resolver, because an attempt failed. */
   #passOver(attempt: ResolverAttempt<P>, fault: EnigmError): void {
     if (this.#settled) return
     this.#noteFailure({ who: attempt.candidate.id, error: fault })
@@ -302,7 +303,7 @@ export class Flight<P extends Protection> {
     return this.#attempts.some((attempt) => attempt.open)
   }
 
-  /** Settles with the best result so far. */
+  /** Ends the query with the best result so far. */
   #giveUp(): void {
     for (const { open, candidate, startedMs } of this.#attempts) {
       if (!open) continue
@@ -312,38 +313,38 @@ export class Flight<P extends Protection> {
     }
     if (this.#second !== undefined) this.#opinions.inVain(this.#message)
     if (this.#kept === undefined && this.#waitForNetwork()) return
-    if (this.#kept === undefined) this.#land(mostTelling('no resolver answered', this.#failures ?? []))
-    else this.#landOn(this.#kept.carried, this.#kept.transport, this.#kept.from)
+    if (this.#kept === undefined) this.#fail(mostTelling('no resolver answered', this.#failures ?? []))
+    else this.#answer(this.#kept.carried, this.#kept.transport, this.#kept.from)
   }
 
   #waitForNetwork(): boolean {
-    // A refusal of the policy, or a shutdown: another network does not help.
+    // The policy refused the query, or we shut down: another network does not help.
     if (this.#failures?.some(({ error }) => isOurs(error.code)) === true) return false
     const nowMs = this.#clock.nowMs()
     const againMs = this.#health.againAtMs(nowMs)
     if (againMs === undefined || againMs >= this.#ask.deadlineMs) return false
-    this.#grounded = true
+    this.#awaitsNetwork = true
     this.#setTimer(againMs)
     return true
   }
 
   #startAgain(): void {
-    this.#grounded = false
+    this.#awaitsNetwork = false
     this.#failures = undefined
     this.#asked = NOBODY
     this.#attempts = NOBODY
-    this.#told = 0
+    this.#informed = 0
     this.#second = undefined
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }
 
-  #landOn(carried: Carried<P>, transport: Transport, from: ResolverHealth<P>): void {
+  #answer(carried: Carried<P>, transport: Transport, from: ResolverHealth<P>): void {
     this.#settled = true
     this.#stopTimer()
     this.#to.carried(carried, transport, from.id)
   }
 
-  #land(error: EnigmError): void {
+  #fail(error: EnigmError): void {
     this.#settled = true
     this.#stopTimer()
     this.#to.failed(error)

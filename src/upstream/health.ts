@@ -12,56 +12,56 @@ import type { JudgedUpstream, JudgeOfResolvers, ResolverHealth } from './resolve
 import type { Ranks, Split } from './split.ts'
 
 /*
- * The one place that judges resolvers and their transports. The asking side reports each result
- * once: the transport, the start time, and the reply or the error. The judge decides what that
- * means for the transport and for the resolver, reports it, sends the probes, and gives the order
- * in which to ask.
+ * Only this module judges resolvers and their transports. The asking side reports each result once:
+ * the transport, the start time, and the reply or the error. The judge decides what the result means
+ * for the transport and for the resolver. It sends the probes, and gives the order in which to ask.
  *
  * A reply is evidence about both. A failure counts against the transport. It counts against the
  * resolver only if no transport had an answer, or if the resolver is silent for longer than a query
- * may wait. So each has its own failure count and backoff: a resolver whose port 853 is blocked is
- * healthy, and a slow resolver is no reason to leave its port 853.
+ * may wait. So each has its own failure count and backoff. A resolver whose port 853 is blocked is
+ * still healthy, and a slow resolver is no reason to avoid its port 853.
  */
 
 /**
- * A link closes after 30 s of idle time at first. A link that answered within this time is probably
- * still open.
+ * A link that answered within this time is probably still open: at first, a link closes after 30 s
+ * of idle time.
  */
 const LINK_COLD_MS = 25_000
 /**
- * How long a network may take to come up after its first sign, and how often a query that waits for
- * it is tried.
+ * How long a network may take to come up after the first sign of it. A query that waits for the
+ * network is tried every AGAIN_MS.
  */
 const UNSETTLED_MS = 10_000
 const AGAIN_MS = 200
 /**
- * After this many replies in a row that are about the hop, or to which another operator had a
- * better one, the resolver counts as failed.
+ * A resolver counts as failed after this many bad replies in a row. A bad reply is about the hop,
+ * or another operator had a better reply.
  */
 const BETTERED_LIMIT = 3
 /**
- * Over shaped links no other resolver is asked. There, after this many replies in a row that settle
- * nothing, a probe decides.
+ * Over shaped links no other resolver is asked. There, a probe is sent after this many replies in a
+ * row that do not settle their question.
  */
 const UNSETTLED_LIMIT = 8
-/** And none settled anything for this long: covers may find no slot while names fail. */
+/** The probe also needs this much time without a reply that settles its question. */
 const UNSETTLED_FOR_MS = 3000
 
+/** What `Health` needs. */
 export interface HealthOptions<P extends Protection> {
   readonly upstreams: readonly JudgedUpstream<P>[]
   readonly clock: Clock
   readonly random: Random
   readonly emit: Emit
   readonly manner: Manner
-  /** How names are divided among operators; absent: they are not. Queries wait for a promise. */
+  /** How names are divided among operators. Absent: not at all. Queries wait for a promise. */
   readonly split?: Split | Promise<Split> | undefined
 }
 
 /**
  * Compares the resolvers of the trusted set, and chooses the one to ask next. Failed resolvers come
- * last and are probed (with a root query, unless the set names another one) after 1 s, doubling up
- * to a minute, by a timer. This happens only while another resolver answers: when all are down the
- * real queries are the probes, and no timer runs. Bounded by the number of resolvers.
+ * last. A timer probes them after 1 s, then after double the time, up to a minute. The probe is a
+ * query for the root, unless the set names another one. Timers run only while another resolver
+ * answers: when all are down, the real queries are the probes.
  */
 export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   readonly #resolvers: readonly ResolverHealth<P>[]
@@ -78,8 +78,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * The order of those resolvers among themselves; undefined: of all. Only they are asked in it,
-   * whatever the health of the others.
+   * The order in which to ask the resolvers with these ids. Undefined: all resolvers. No other
+   * resolver is asked, even if all of these fail.
    */
   orderOf(ids: readonly string[] | undefined): Order<ResolverHealth<P>> {
     if (ids === undefined) return this.#order
@@ -92,8 +92,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     return this.#closed ? undefined : order.next(asked, ranks)
   }
 
-  /** The same, if it may learn the query: see `Order.mayLearn`. */
-  nextToTell(
+  /** The same as `next`, but only if the resolver may learn the query, see `Order.mayLearn`. */
+  nextToInform(
     order: Order<ResolverHealth<P>>,
     asked: readonly ResolverHealth<P>[],
     ranks: Ranks | undefined,
@@ -124,7 +124,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     // Any reply proves that the path is alive.
     standing.lastAnswerMs = nowMs
     if (probe) {
-      // A resolver that cannot read a root query can read no query.
+      // A resolver that cannot read a probe can read no query.
       if (ofHop || !standing.healthy || standing.bettered >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
     } else if (ofHop) this.bettered(r, nowMs)
     else if (!this.#o.manner.asksAgain && ++standing.bettered >= UNSETTLED_LIMIT && standing.healthy) {
@@ -133,9 +133,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Whether the reply to a probe shows that `r` is healthy. A resolver that failed by its replies
-   * to real queries must show that it resolves. Otherwise the path had failed, and any reply proves
-   * it alive.
+   * Whether the reply to a probe shows that `r` is healthy. If `r` failed because of its replies to
+   * real queries, it must show that it resolves names. Otherwise a refusal is enough: it proves
+   * that the path is alive.
    */
   #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
     const { probe = ROOT_PROBE } = upstream
@@ -156,16 +156,16 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Another operator had a good reply when `r` had none, or the reply of `r` was about the hop.
-   * Three in a row are a failure, even if others have no answer either.
+   * Counts a bad reply of `r`: it was about the hop, or another operator had a better one. Three in
+   * a row are a failure, even if the other operators have no answer either.
    */
   bettered(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
     if (++r.standing.bettered >= BETTERED_LIMIT) this.#sick(r, nowMs, nowMs)
   }
 
   /**
-   * No transport of `r`, asked at `beganMs`, had an answer, or none in time. If that is no evidence
-   * about the path, a probe decides.
+   * No transport of `r`, asked at `beganMs`, had an answer in time. If this is no evidence about
+   * the path, a probe is sent.
    */
   exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe = false): void {
     const { standing } = r
@@ -177,15 +177,16 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * A query of `beganMs` has waited long enough for `r`, and nothing else got a reply from it
-   * either. `again`: a probe got no reply either, or none is needed.
+   * A query that began at `beganMs` has waited long enough for `r`, and `r` sent nothing since
+   * then. A probe is sent. `again`: `r` counts as failed at once, because a probe got no reply, or
+   * because none is needed.
    */
   silent(r: ResolverHealth<P>, beganMs: number, again: boolean): void {
     if (again) this.#sick(r, beganMs, this.#o.clock.nowMs())
     else void this.probe(r)
   }
 
-  /** An exchange that began at `beganMs` shows that the path is dead. */
+  /** Records a failure of `r`: an exchange that began at `beganMs` shows that its path is dead. */
   #sick(r: ResolverHealth<P>, beganMs: number, nowMs: number): void {
     if (!r.standing.failed(beganMs, nowMs)) return
     this.#disarm(r)
@@ -194,8 +195,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Probes one resolver, at most once at a time. The promise resolves when the probe is over; it
-   * never rejects.
+   * Probes one resolver, one probe at a time. The promise resolves when the probe is over. It never
+   * rejects.
    */
   probe(r: ResolverHealth<P>): Promise<void> {
     if (r.probing !== undefined) return r.probing
@@ -215,8 +216,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * Probes the resolver that would be asked next, so that its link is open if it is needed. No name
-   * is revealed. Not if it has answered lately.
+   * Probes the resolver that would be asked next, so that its link is open if it is needed. This
+   * reveals no name. If the resolver answered in the last 25 s, nothing is sent.
    */
   makeReady(order: Order<ResolverHealth<P>>, asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
     const r = this.next(order, asked, ranks)
@@ -225,15 +226,15 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
 
   /**
    * Probes every resolver now, even during its backoff. Resolves when all probes are over. Called
-   * at a start and at a change of network.
+   * at the start and after a change of network.
    */
   async probeAll(): Promise<void> {
     if (!this.#closed) await Promise.all(this.#resolvers.map((r) => this.probe(r)))
   }
 
   /**
-   * The network changed, or the machine woke up: no resolver has failed here yet, and for some
-   * seconds a failure may mean that the network is still coming up.
+   * Forgets all failures, because the network changed or the machine woke up. For 10 s, a failure
+   * may mean that the network is still coming up.
    */
   disturbed(): void {
     this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
@@ -244,14 +245,14 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     }
   }
 
-  /** When to restart a query that all resolvers failed; undefined: never. */
+  /** When to retry a query for which all resolvers failed. Undefined: never. */
   againAtMs(nowMs: number): number | undefined {
     return nowMs < this.#unsettledUntilMs && !this.#closed ? nowMs + AGAIN_MS : undefined
   }
 
   /**
-   * Probes failed resolvers now instead of after their backoff. Called when the reason of the
-   * failures may be gone (the wall clock was set).
+   * Probes failed resolvers now instead of after their backoff, because the reason of the failures
+   * may be gone (for example, the wall clock was set).
    */
   reconsider(): void {
     for (const r of this.#resolvers) {
@@ -269,8 +270,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
   }
 
   /**
-   * The random spread prevents that a thousand devices that lost one resolver together come back
-   * together.
+   * Starts the timer for the next probe of `r`, if `r` has failed and another resolver answers. The
+   * random spread prevents that many devices probe a resolver at the same moment.
    */
   #arm(r: ResolverHealth<P>): void {
     const { standing } = r

@@ -3,18 +3,17 @@ import { EnigmError, isOurs, mayBeTheName } from '../errors.ts'
 import type { Ask, Carried, Protection, Receiver, ReplyVerdict, Transport } from '../resolve.ts'
 import type { Asker } from './asker.ts'
 import { type FailedTry, hopError, mostTelling } from './classification.ts'
-import { MOST_TOLD } from './flight.ts'
+import { MAX_INFORMED } from './flight.ts'
 import type { Health } from './health.ts'
 import type { Order } from './order.ts'
 import type { ResolverHealth } from './resolver-health.ts'
 import type { Ranks } from './split.ts'
 
 /**
- * One query over shaped links: one resolver at a time. The next one is asked only if the network
- * failed the one before, or if the resolver could not read the query. No query is sent to two
- * resolvers at once, or to another one because an answer is slow or because another operator might
- * have a better one. If the fate of a query opened a session on a second link, an observer would
- * learn about the query.
+ * Asks one query over shaped links, one resolver at a time. The next resolver is asked only if the
+ * network failed, or if the last resolver could not read the query. A slow or bad answer is no
+ * reason to ask another one. Otherwise the result of a query could open a session on a second link,
+ * and an observer would learn about the query.
  */
 export function askInTurn<P extends Protection>(
   health: Health<P>,
@@ -44,9 +43,9 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   readonly #asked: ResolverHealth<P>[] = []
   startedMs = 0
   open = false
-  /** How many resolvers the query was written to, and whether the current one is among them. */
-  #told = 0
-  #tells = false
+  /** To how many resolvers the query was written, and whether the current one is one of them. */
+  #informed = 0
+  #informsCurrent = false
 
   constructor(
     health: Health<P>,
@@ -71,23 +70,23 @@ class Turns<P extends Protection> implements Asker<P, [transport: Transport, ver
   }
 
   mayLeave(): boolean {
-    if (!this.#tells) this.#told++
-    this.#tells = true
+    if (!this.#informsCurrent) this.#informed++
+    this.#informsCurrent = true
     return true
   }
 
-  /** Asks the next resolver, or ends. */
+  /** Asks the next resolver. If there is none, the query ends. */
   next(): void {
     const startedMs = this.#clock.nowMs()
-    const mayAsk = this.#told < MOST_TOLD && startedMs < this.deadlineMs
-    const candidate = mayAsk ? this.#health.nextToTell(this.#order, this.#asked, this.#ranks) : undefined
+    const mayAsk = this.#informed < MAX_INFORMED && startedMs < this.deadlineMs
+    const candidate = mayAsk ? this.#health.nextToInform(this.#order, this.#asked, this.#ranks) : undefined
     if (candidate === undefined) {
       this.#giveUp()
       return
     }
     this.#asked.push(candidate)
     this.startedMs = startedMs
-    this.#tells = false
+    this.#informsCurrent = false
     this.open = true
     this.#health.ask(candidate, this.#message, this.#dnssecOk, this)
   }

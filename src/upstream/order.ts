@@ -4,17 +4,18 @@ import { STANDBY_RANK } from './resolver-health.ts'
 import type { Ranks } from './split.ts'
 
 /**
- * The current resolver is left only for one that is clearly faster: each change lets one more
- * operator see names.
+ * The current resolver is replaced only by one whose RTT is below 0.8 times its own, minus 5 ms.
+ * Each change lets one more operator see names.
  */
 const STAY = { factor: 0.8, ms: 5 }
 
 /**
- * The RTT of a resolver that is not in use is measured again after this, while another one answers.
+ * The RTT of an unused resolver is measured again after this time, while another one answers.
  */
 const REMEASURE_MS = 600_000
 /**
- * At most one measuring probe in this time; with nothing to measure the list is read once a minute.
+ * At most one probe per second measures an RTT. If nothing must be measured, the list is read once
+ * a minute.
  */
 const MEASURE_EVERY_MS = 1000
 const NOTHING_TO_MEASURE_MS = 60_000
@@ -27,8 +28,8 @@ interface Ranked {
 }
 
 /**
- * The order in which resolvers are asked. Reads the health of the resolvers, and changes nothing in
- * it.
+ * Decides the order in which resolvers are asked. It reads the health of the resolvers, and does
+ * not change it.
  */
 export class Order<R extends Ranked> {
   readonly #resolvers: readonly R[]
@@ -46,10 +47,10 @@ export class Order<R extends Ranked> {
   }
 
   /**
-   * The best resolver that is not in `asked`. Healthy ones come first, by smoothed RTT (unmeasured
-   * ones after those, in the configured order). Failed ones follow, the least recently tried first,
-   * so that each gets its turn when all are down. `ranks`: the operators of this query's site come
-   * in this order.
+   * The best resolver that is not in `asked`. Healthy ones come first, by smoothed RTT; unmeasured
+   * ones follow in the configured order. Failed ones come last, the least recently tried first, so
+   * that all of them are tried if all are down. `ranks`: the order of operators for the site of
+   * this query, which counts before that.
    */
   next(asked: readonly R[], ranks?: Ranks): R | undefined {
     if (this.#manner.byLinks) return this.#nextByLinks(asked, ranks)
@@ -60,8 +61,9 @@ export class Order<R extends Ranked> {
   }
 
   /**
-   * Whether a query of a site may go to `r`: no operator before its own has a healthy resolver.
-   * While one lives, another operator must learn nothing, however slow or unable the first is.
+   * Whether a query of a site may go to `r`. It may if no operator that comes before the operator
+   * of `r` has a healthy resolver. A healthy resolver that is slow or has no answer is no reason to
+   * ask another operator.
    */
   mayLearn(r: R, ranks: Ranks): boolean {
     const lives = ({ linkRank, standing }: R) => (this.#manner.byLinks ? linkRank === 0 : standing.healthy)
@@ -81,7 +83,10 @@ export class Order<R extends Ranked> {
     return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
   }
 
-  /** Without probes, a resolver whose backoff is over is tried with a query. */
+  /**
+   * Whether a resolver is healthy, or may be tried. Without probes, a query tries it after its
+   * backoff.
+   */
   #fit({ standing }: R): boolean {
     return standing.healthy || (!this.#manner.probes && this.#clock.nowMs() >= standing.retryAtMs)
   }
@@ -92,8 +97,8 @@ export class Order<R extends Ranked> {
   }
 
   /**
-   * A resolver whose RTT was not measured for long, if a measurement is due. Called when another
-   * resolver answers.
+   * A resolver whose RTT must be measured now, if there is one. Called when another resolver
+   * answers.
    */
   toMeasure(nowMs: number): R | undefined {
     if (nowMs < this.#measureAtMs) return undefined

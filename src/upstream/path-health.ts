@@ -1,8 +1,8 @@
 import { type EnigmError, speaksAgainst } from '../errors.ts'
 
 /**
- * How resolvers are asked. Made once, by the code that makes the links (trusted-resolvers.ts).
- * Other code does not ask whether a link keeps a schedule.
+ * How resolvers are asked. The code that makes the links chooses it (trusted-resolvers.ts), so that
+ * no other code must know whether a link keeps a schedule.
  */
 export interface Manner {
   /**
@@ -11,66 +11,66 @@ export interface Manner {
    */
   readonly probes: boolean
   /**
-   * Whether a query may be sent again for our own reasons: over another transport while there is
-   * time, in a simpler form, or to another resolver while the first one is slow.
+   * Whether a query may be sent again: over another transport while there is time, without an
+   * option, or to another resolver while the first one is slow.
    */
   readonly asksAgain: boolean
   /**
-   * Whether the links decide which resolver is asked (`Link.state`): the first one that serves, in
-   * the order of the set, whatever the results of the others.
+   * Whether the links decide which resolver is asked (`Link.state`). If true, the first resolver
+   * whose link serves is asked, in the order of the set; results of queries do not matter.
    */
   readonly byLinks: boolean
 }
 
-/** Each query is sent when it is asked. */
+/** On-demand links: each query is sent when it comes. */
 export const ON_DEMAND: Manner = { probes: true, asksAgain: true, byLinks: false }
 /**
- * The links keep schedules: they alone decide what is sent besides client queries, and the fate of
- * a query must not be visible.
+ * Links that keep schedules. Only the links decide what is sent in addition to client queries. The
+ * result of a query must not be visible on the network.
  */
 export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false, byLinks: false }
 /**
- * As `ON_SCHEDULE`, and one of the schedules never stops: no query, and no failure of one, opens
- * another link.
+ * The same as `ON_SCHEDULE`, but one of the schedules never stops. Neither a query nor its failure
+ * opens another link.
  */
 export const ALWAYS_ON: Manner = { probes: false, asksAgain: false, byLinks: true }
 
-/** The first wait after a failure. Each further failure doubles it. */
+/** The wait after the first failure. Each further failure doubles it. */
 const FIRST_BACKOFF_MS = 1000
 /**
- * The longest wait. Together with the spread of a probe timer (a sixteenth, see health.ts) and the
- * 2 s of a failing probe, two probes are less than a minute apart.
+ * The longest wait. It leaves room for the spread of the probe timer (a sixteenth, see health.ts)
+ * and for a failing probe (2 s), so that two probes are less than a minute apart.
  */
 const LONGEST_BACKOFF_MS = 54_000
 /**
- * A sample counts at most as twice the smoothed value plus this: one name that took seconds must
+ * A sample counts as at most twice the smoothed value plus this. One name that takes seconds must
  * not make a fast resolver look slow.
  */
 const OUTLIER_MS = 10
 
 /**
- * The recent health of one path (a transport, or a whole resolver). Pure state: its owner reports
- * what happened and when.
+ * The recent health of one path: a transport, or a whole resolver. It is pure state, without clock
+ * and timers. Its owner reports what happened, and when.
  */
 export class PathHealth {
-  /** Failures in a row; 0 is healthy. */
+  /** The number of failures in a row. 0: healthy. */
   failures = 0
-  /** Earliest time of the next probe. */
+  /** The earliest time of the next probe. */
   retryAtMs = Number.NEGATIVE_INFINITY
   lastAnswerMs = Number.NEGATIVE_INFINITY
   lastTriedMs = Number.NEGATIVE_INFINITY
-  /** The last reply that settled its question, to a query or to a cover. */
+  /** When the last reply came that settled its question, to a query or to a cover. */
   lastFinalMs = Number.NEGATIVE_INFINITY
   /**
-   * Replies in a row that are about the hop or to which another operator had a better one, see
-   * health.ts.
+   * The number of bad replies in a row. A bad reply is about the hop, or another operator had a
+   * better one, see health.ts.
    */
   bettered = 0
-  /** Smoothed round-trip time of the path, used to compare paths. */
+  /** The smoothed round-trip time of the path in ms. It is used to compare paths. */
   rttMs: number | undefined
   /**
-   * Smoothed time from the call to its answer, with the wait in a shaper and the resolver's work.
-   * Used to choose how long to wait.
+   * The smoothed time in ms from a call to its answer. It includes the wait in a shaper and the
+   * resolver's work. It is used to choose how long to wait.
    */
   waitMs: number | undefined
 
@@ -78,13 +78,13 @@ export class PathHealth {
     return this.failures === 0
   }
 
-  /** The last exchange failed, or the path has never answered. */
+  /** Whether the last exchange failed, or the path has never answered. */
   get suspect(): boolean {
     return this.failures > 0 || this.lastAnswerMs === Number.NEGATIVE_INFINITY
   }
 
   /**
-   * Whether nothing at all came back since `startedMs`. That is the sign of a dead path; a slow
+   * Whether no reply to any query came since `startedMs`. This is the sign of a dead path. One slow
    * name is not.
    */
   silentSince(startedMs: number): boolean {
@@ -92,8 +92,8 @@ export class PathHealth {
   }
 
   /**
-   * An RTT sample includes the resolver's own work on a name that it had to look up, which is no
-   * evidence about the path. So falls count half and rises an eighth.
+   * Records an answer. An RTT sample includes the time in which the resolver looked up the name,
+   * which is no evidence about the path. So a lower sample has weight 1/2, and a higher one 1/8.
    */
   answered(rttMs: number, waitMs: number, nowMs: number): void {
     this.failures = 0
@@ -106,8 +106,8 @@ export class PathHealth {
   }
 
   /**
-   * Records a failure of an exchange that began at `startedMs`. Counted once per backoff window: a
-   * hundred exchanges that die together are one event. Returns whether it counted.
+   * Records a failure of an exchange that began at `startedMs`. Failures count once per backoff: a
+   * hundred exchanges that fail together are one event. Returns whether it counted.
    */
   failed(startedMs: number, nowMs: number): boolean {
     if (startedMs < this.retryAtMs) return false
@@ -117,8 +117,8 @@ export class PathHealth {
   }
 
   /**
-   * A probe that was no evidence about the path (a full queue of ours): the next one waits as long
-   * again.
+   * Postpones the next probe by the same backoff, because the last probe was no evidence about the
+   * path (for example, our own queue was full).
    */
   postpone(nowMs: number): void {
     if (this.failures > 0) this.retryAtMs = Math.max(this.retryAtMs, nowMs + this.backoffMs)
@@ -129,8 +129,8 @@ export class PathHealth {
   }
 
   /**
-   * The network changed, or much time passed: failures on the last network do not count here, and
-   * the path is ranked by its RTT again.
+   * Forgets the failures, because the network changed or much time passed. The path is then ranked
+   * by its RTT again.
    */
   reset(): void {
     this.failures = 0
@@ -138,7 +138,7 @@ export class PathHealth {
     this.retryAtMs = Number.NEGATIVE_INFINITY
   }
 
-  /** A failure while everything failed is not the fault of this path: its backoff starts again. */
+  /** Restarts the backoff: the path failed when everything failed, so it was not the cause. */
   forgive(nowMs: number): void {
     if (this.failures === 0) return
     this.failures = 1
@@ -151,7 +151,7 @@ function smoothed(old: number | undefined, sampleMs: number, fall: number): numb
   return sampleMs < old ? old + (sampleMs - old) * fall : old + (Math.min(sampleMs, 2 * old + OUTLIER_MS) - old) * 0.125
 }
 
-/** An exchange with less time than this that ran out of time is no evidence about its path. */
+/** If an exchange had less time than this and got no answer, this is no evidence about its path. */
 const PROOF_MS = 300
 
 /** Whether an exchange had enough time to be evidence about its path. */

@@ -8,11 +8,11 @@ import { type Asker, type Exchange, Trial } from './asker.ts'
 import { verdictOn } from './classification.ts'
 import { isAgainst, type Manner, PathHealth } from './path-health.ts'
 
-/** A transport of a resolver. */
+/** A transport of a resolver, with its health. */
 export interface Path<P extends Protection> {
   readonly link: Link<P>
   readonly standing: PathHealth
-  /** A probe over this transport is in progress. */
+  /** Whether a probe over this transport is in progress. */
   trying: boolean
 }
 
@@ -22,16 +22,16 @@ export interface JudgedUpstream<P extends Protection> extends Upstream<P> {
 }
 
 export interface ResolverHealthOptions<P extends Protection> {
-  /** In order of preference, one per transport. */
+  /** One link per transport, in order of preference. */
   readonly links: readonly Link<P>[]
   readonly clock: Clock
   readonly emit: Emit
   readonly manner: Manner
-  /** Sends the probe over one transport, without a report to this judge. */
+  /** Sends the probe over one transport. Its result is not reported to this judge. */
   readonly tryOut: (path: Path<P>, asker: Asker<P>) => void
 }
 
-/** Decides what an exchange means for a resolver in comparison with the others. */
+/** Decides what the result of an exchange means for a resolver, compared with the others. */
 export interface JudgeOfResolvers<P extends Protection> {
   /** Called for each reply of `r`, to a query or to a probe. */
   replied(r: ResolverHealth<P>, exchange: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void
@@ -40,7 +40,7 @@ export interface JudgeOfResolvers<P extends Protection> {
 }
 
 const LINK_RANKS: Readonly<Record<NonNullable<Link['state']>, number>> = { serving: 0, failing: 1, standby: 2 }
-/** A link in standby refuses all queries. */
+/** The rank of a link in standby, which refuses all queries. */
 export const STANDBY_RANK = LINK_RANKS.standby
 
 const linkRank = ({ state = 'serving' }: Link) => LINK_RANKS[state]
@@ -49,14 +49,14 @@ const linkRank = ({ state = 'serving' }: Link) => LINK_RANKS[state]
 export class ResolverHealth<P extends Protection> {
   readonly upstream: Upstream<P>
   readonly standing = new PathHealth()
-  /** A probe, over any transport, is in progress or waits for its time. */
+  /** The running probe, over any transport. Undefined: none runs. */
   probing: Promise<void> | undefined
   timer: Timer | undefined
-  /** The judge that compares resolvers; undefined for a resolver that is used alone. */
+  /** The judge that compares resolvers. Undefined: the resolver is used alone. */
   among: JudgeOfResolvers<P> | undefined
   readonly #o: ResolverHealthOptions<P>
   readonly #paths: readonly Path<P>[]
-  /** Failed transports come after the others; `#paths` itself while all are healthy. */
+  /** The transports, failed ones last. While all are healthy, it is `#paths` itself. */
   #order: readonly Path<P>[]
   #closed = false
 
@@ -72,8 +72,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * The transports in the order in which they are to be tried. Without probes, a failed one is
-   * tried again by a query, once its backoff is over.
+   * The transports in the order in which to try them. Without probes, a query tries a failed one
+   * when its backoff is over.
    */
   order(nowMs: number): readonly Path<P>[] {
     if (this.#o.manner.byLinks) return this.#paths.toSorted((a, b) => linkRank(a.link) - linkRank(b.link))
@@ -82,14 +82,15 @@ export class ResolverHealth<P extends Protection> {
     return this.#paths.toSorted((a, b) => failures(a) - failures(b))
   }
 
-  /** The rank of its best link, for `Manner.byLinks`. */
+  /** The rank of the resolver's best link, for `Manner.byLinks`. */
   get linkRank(): number {
     return Math.min(...this.#paths.map(({ link }) => linkRank(link)))
   }
 
   /**
-   * A reply came over `transport` to a query that the link sent by itself: the path is alive. If
-   * the reply settles its question, the resolver resolves.
+   * A reply came over `transport` to a query that the link sent by itself (a cover). It proves that
+   * the path is alive. If the reply settles its question, it also proves that the resolver resolves
+   * names.
    */
   signOfLife(transport: Transport, carried: Carried): void {
     const nowMs = this.#o.clock.nowMs()
@@ -101,7 +102,7 @@ export class ResolverHealth<P extends Protection> {
     this.standing.lastFinalMs = nowMs
   }
 
-  /** Judges a reply that came over `path`. Transports that failed before are then tried too. */
+  /** Judges a reply that came over `path`. Then transports that failed before are tried again. */
   replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
     const nowMs = this.#o.clock.nowMs()
     const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
@@ -111,8 +112,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * Judges an error from `path`. If the name may be the cause and there is another transport, a
-   * probe decides.
+   * Judges an error of `path`. If the name may be the cause and there is another transport, a probe
+   * is sent over `path`.
    */
   failed(path: Path<P>, { startedMs, purpose }: Exchange, error: EnigmError): void {
     const nowMs = this.#o.clock.nowMs()
@@ -121,18 +122,18 @@ export class ResolverHealth<P extends Protection> {
     if (path.standing.silentSince(startedMs)) this.#tryOut(path, nowMs)
   }
 
-  /** No transport had an answer. `error` summarizes all their errors. */
+  /** Reports that no transport had an answer. `error` summarizes all their errors. */
   exhausted({ beganMs, purpose }: Exchange, error: EnigmError): void {
     this.among?.exhausted(this, beganMs, error, purpose === 'probe')
   }
 
-  /** Failed transports return to their configured place: port 853 may be open on this network. */
+  /** Puts failed transports back in their place: port 853 may be open on the new network. */
   forgive(): void {
     for (const { standing } of this.#paths) standing.reset()
     this.#rank()
   }
 
-  /** No probe is sent after this. */
+  /** Ends. No probe is sent after this. */
   close(): void {
     this.#closed = true
   }
@@ -157,7 +158,7 @@ export class ResolverHealth<P extends Protection> {
     return verdict
   }
 
-  /** Returns whether the name may be the cause. */
+  /** Records a lost exchange. Returns whether the name may be the cause. */
   #lost({ link, standing }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
     const { code } = error
     const unproven = !probe && mayBeTheName(error)
@@ -172,7 +173,7 @@ export class ResolverHealth<P extends Protection> {
     for (const path of this.#order) if (!path.standing.healthy && nowMs >= path.standing.retryAtMs) this.#tryOut(path, nowMs)
   }
 
-  /** Sends the probe over one transport, one at a time: no user's query is spent on the trial. */
+  /** Tests a transport with a probe, one at a time, so that no client query must be risked. */
   #tryOut(path: Path<P>, startedMs: number): void {
     if (path.trying) return
     path.trying = true
@@ -189,8 +190,8 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /**
-   * Fewer failures in a row come first, then the order of preference (the sort is stable). Called
-   * only when the health of a path changed.
+   * Sorts the transports: those with fewer failures in a row come first, then the order of
+   * preference counts (the sort is stable). Called only when the health of a path has changed.
    */
   #rank(): void {
     const paths = this.#paths

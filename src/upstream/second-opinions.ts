@@ -2,22 +2,22 @@ import { createHmac } from 'node:crypto'
 import type { Clock, Random } from '../clock.ts'
 
 /**
- * This many at first, then one per interval. A second opinion that had an answer does not count.
+ * This many second opinions at once, then one per interval. One that brought an answer does not
+ * count.
  */
 const MOST = 3
 const PER_MS = 1 / 20_000
 /**
- * How long a name is not sent to a second operator again after that one had no answer either: as
- * long as a failure may be kept (RFC 9520 section 3.2).
+ * If the second operator had no answer for a name either, no second operator is asked for that name
+ * for this time. It is the longest time for which a failure may be cached (RFC 9520 section 3.2).
  */
 const IN_VAIN_MS = 300_000
 const MOST_NAMES = 1024
 
 /**
- * Decides which names a second operator may learn although the path to the first one is alive,
- * because there is no answer. Mostly no operator has an answer: the servers of such names are
- * silent, and a page can hold any number of them. No name is kept: a name without an answer is
- * recognized by a keyed hash.
+ * Decides which names a second operator may learn if the first one is alive but has no answer. In
+ * most cases no operator has an answer, because the servers of the name are silent, and a web page
+ * can hold any number of these names. Names without an answer are remembered as keyed hashes only.
  */
 export class SecondOpinions {
   readonly #clock: Clock
@@ -32,7 +32,7 @@ export class SecondOpinions {
     this.#filledMs = clock.nowMs()
   }
 
-  /** Takes one second opinion for the query `message`; false if none is left. */
+  /** Takes one second opinion for the query `message`. False: none is allowed. */
   take(message: Uint8Array): boolean {
     const nowMs = this.#clock.nowMs()
     this.#left = Math.min(MOST, this.#left + (nowMs - this.#filledMs) * PER_MS)
@@ -42,12 +42,12 @@ export class SecondOpinions {
     return true
   }
 
-  /** The second operator had an answer, so the first one was at fault. */
+  /** The second operator had an answer, so the first one was at fault. It does not count. */
   helped(): void {
     this.#left++
   }
 
-  /** The second operator had no answer either. */
+  /** The second operator had no answer either. The name is remembered. */
   inVain(message: Uint8Array): void {
     const tag = this.#tagOf(message)
     this.#inVain.delete(tag)
@@ -58,7 +58,7 @@ export class SecondOpinions {
     }
   }
 
-  /** The network changed: other operators may answer there. */
+  /** Forgets all names, because the network changed and another operator may answer there. */
   clear(): void {
     this.#inVain.clear()
   }

@@ -7,47 +7,46 @@ import { askInTurn } from './in-turn.ts'
 import { SecondOpinions } from './second-opinions.ts'
 import type { Split } from './split.ts'
 
-/** Asks a query, as `Selection.ask` does. */
+/** Asks a group of trusted resolvers. */
 export interface Asking<P extends Protection> {
   /**
-   * Asks the trusted set. At most three resolvers learn one query, and each is asked once. The
-   * query settles by `ask.deadlineMs`: with the first good reply, or with the first of any kind if
-   * no operator had a better one, or with an EnigmError. `message` has the form that an Upstream
-   * takes.
+   * Asks one query. At most three resolvers learn it, and each is asked once. By `ask.deadlineMs`
+   * it ends with the first good reply, with the first reply of any kind if no operator had a better
+   * one, or with an EnigmError. `message` has the form that an Upstream accepts.
    */
   readonly ask: (message: Uint8Array, dnssecOk: boolean, ask: Ask, to: Receiver<P, [transport: Transport, upstream: string]>) => void
 }
 
 export interface Selection<P extends Protection> extends Asking<P> {
   /**
-   * Asks only the resolvers with these ids, whatever happens. They share links and health with the
-   * same resolvers elsewhere.
+   * The group of resolvers with these ids. No other resolver is asked, even if all of them fail.
+   * They share links and health with the same resolvers in other groups.
    */
   among(ids: readonly string[]): Asking<P>
   /**
-   * Sends the probe to every resolver at once, even during its backoff. Resolves when all have
-   * answered or failed, within 2 s. Never rejects.
+   * Probes all resolvers at once, even during their backoff. Resolves within 2 s, when all have
+   * answered or failed. Never rejects.
    */
   probe(): Promise<void>
   /**
-   * The network changed, or the machine woke up: failures are forgiven, and for some seconds a
-   * query that all resolvers failed is tried again, within its deadline.
+   * Forgets all failures, because the network changed or the machine woke up. For 10 s, a query for
+   * which all resolvers fail is retried within its deadline.
    */
   disturbed(): void
-  /** The wall clock was set: resolvers that failed are probed at once. */
+  /** Probes failed resolvers at once, because the wall clock was set. */
   reconsider(): void
   /**
-   * Closes the upstreams (they finish the queries in flight). Later calls reject with `closed`; no
+   * Closes the upstreams, which finish the queries in flight. Later calls reject with `closed`. No
    * probe is sent after this.
    */
   close(): Promise<void>
 }
 
 /**
- * Names are not spread over operators: one resolver, the fastest, is asked as long as its path is
- * alive. Another one learns a name only if that path looks dead, failed, or had no answer after 1.5
- * s. `P` carries strictness in the types: a `Selection<Authenticated>` takes no upstream that might
- * be unauthenticated.
+ * Makes the selection among trusted resolvers. Names are not spread over operators: the fastest
+ * resolver is asked as long as its path is alive. Another one learns a name only if this path looks
+ * dead or failed, or if there was no answer after 1.5 s. `P` makes strictness a matter of types: a
+ * `Selection<Authenticated>` accepts no upstream that might be unauthenticated.
  */
 export function createSelection<P extends Protection>(o: HealthOptions<P>): Selection<P> {
   const health = new Health(o)
@@ -95,7 +94,7 @@ export function createSelection<P extends Protection>(o: HealthOptions<P>): Sele
   }
 }
 
-/** Passes a reply on, after `split` has seen where it leads. */
+/** Passes a reply on, after `split` has learnt to which names it leads. */
 function learning<P extends Protection>(
   split: Split,
   message: Uint8Array,

@@ -5,44 +5,47 @@ import { HEADER_OCTETS } from '../dns/octets.ts'
 import { RecordCursor, TYPE } from '../dns/records.ts'
 
 const DAY_MS = 86_400_000
-/** The names that answers led to. A page leads to a few; the oldest are forgotten. */
+/** Limit of remembered names that answers led to. The oldest ones are forgotten. */
 const MOST_COMPANIONS = 4096
-/** For this long a name that an answer led to stays with the site that led there. */
+/** A name that an answer led to stays with the site of that answer for this time. */
 const COMPANION_MS = 3_600_000
 
 /**
- * Records whose target is asked for next, and the offset of its name in the record's data: CNAME,
- * MX, SRV, SVCB, HTTPS.
+ * The record types whose target a client asks for next, with the offset of the target's name in the
+ * record's data: CNAME, MX, SRV, SVCB, HTTPS.
  */
 const LEADING: Readonly<Record<number, number>> = { [TYPE.CNAME]: 0, [TYPE.MX]: 2, 33: 6, 64: 2, 65: 2 }
 
-/** The order of operators for one query, as a number for each resolver; 0 is asked first. */
+/** The order of operators for one query: a number for each resolver. 0 is asked first. */
 export type Ranks = (resolver: string) => number
 
 export interface SplitOptions {
-  /** `by-site`: a site stays with its operator. `rotate`: until the end of the day. */
+  /**
+   * `by-site`: a site stays with its operator. `rotate`: the operator changes at the end of each
+   * day.
+   */
   readonly by: 'by-site' | 'rotate'
   /**
-   * The secret of this device, at least 32 octets. It stays the same: with each new key, sites
-   * would come to other operators.
+   * The secret of this device, at least 32 octets. It must stay the same, because a new key would
+   * move sites to other operators.
    */
   readonly key: Uint8Array
   /** The operator of each resolver. */
   readonly operators: ReadonlyMap<string, string>
   readonly clock: Clock
-  /** The site of a lower-cased name in wire form. */
+  /** Returns the site of a lower-case name in wire form. */
   readonly siteOf: (name: Uint8Array) => string
 }
 
 /**
  * Divides names among operators by site. Each operator has a keyed score for each site, and the
- * highest one gets it (rendezvous hashing): if an operator is added or removed, only the sites move
- * that it gets or had.
+ * operator with the highest score gets the site (rendezvous hashing). If an operator is added or
+ * removed, only its own sites move.
  */
 export class Split {
   readonly #o: SplitOptions
   readonly #operators: readonly string[]
-  /** Names, in latin1, that an answer led to. */
+  /** The names (in latin1) that an answer led to, with the site of that answer. */
   readonly #companions = new Map<string, { readonly site: string; readonly untilMs: number }>()
 
   constructor(o: SplitOptions) {
@@ -50,7 +53,7 @@ export class Split {
     this.#operators = [...new Set(o.operators.values())]
   }
 
-  /** The order of operators for a query without OPT, whose name is lower-cased. */
+  /** The order of operators for a query. `message` has no OPT, and its name is lower-case. */
   ranks(message: Uint8Array): Ranks {
     const site = this.#siteOf(nameOf(message))
     const ordered = this.#operators
@@ -61,8 +64,8 @@ export class Split {
   }
 
   /**
-   * The answer to `message` leads to other names: they stay with its site, whose operator knows
-   * them now.
+   * Learns to which other names the answer to `message` leads. They stay with the site of
+   * `message`, because its operator knows them now.
    */
   learn(message: Uint8Array, reply: Uint8Array): void {
     const cursor = new RecordCursor(reply)
@@ -90,7 +93,7 @@ export class Split {
   #keep(name: string, site: string): void {
     const nowMs = this.#o.clock.nowMs()
     const known = this.#companions.get(name)
-    // The first site keeps it: a name that many sites lead to must not come to many operators.
+    // The first site keeps the name, so that a name of many sites does not reach many operators.
     const kept = known !== undefined && known.untilMs > nowMs ? known.site : site
     this.#companions.delete(name)
     this.#companions.set(name, { site: kept, untilMs: nowMs + COMPANION_MS })

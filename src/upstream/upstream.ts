@@ -12,19 +12,19 @@ import type { Manner } from './path-health.ts'
 import { type JudgedUpstream, type Path, ResolverHealth } from './resolver-health.ts'
 
 /**
- * Time limit for a transport that never answered or failed last time, if another one follows: a
- * blocked port 853 delays one query by this.
+ * Time limit for a transport that has never answered or has failed last time, if another transport
+ * follows. So a blocked port 853 delays a query by at most this.
  */
 const UNPROVEN_SHARE_MS = 1000
 
 export interface UpstreamOptions<P extends Protection> {
   /** The resolver's id in the trusted set. */
   readonly id: string
-  /** Its links in order of preference, one per transport; they are closed with the upstream. */
+  /** One link per transport, in order of preference. They are closed with the upstream. */
   readonly links: readonly Link<P>[]
-  /** Octets. The whole query is padded to a multiple of this (RFC 8467: 128). 0: no padding. */
+  /** The query is padded to a multiple of this many octets (RFC 8467: 128). 0: no padding. */
   readonly paddingBlock: number
-  /** The query with which its links are probed; absent: a root query. */
+  /** The query with which the links are probed. Default: a query for the root. */
   readonly probe?: Uint8Array
   readonly clock: Clock
   readonly emit: Emit
@@ -45,17 +45,17 @@ function begin<P extends Protection>(link: Link<P>, request: Uint8Array, asker: 
   }
 }
 
-/** The keepalive option is for the transports that define it (RFC 7828 section 3.3.1). */
+/** The OPT of queries. Not all transports define the keepalive option (RFC 7828 section 3.3.1). */
 function paddings(block: number, keepalive: boolean) {
   return { plain: { dnssecOk: false, block, keepalive }, withDo: { dnssecOk: true, block, keepalive } }
 }
 
 /**
- * A trusted resolver with its transports. A question goes over the preferred transport. If the link
- * fails (an answer with any RCODE or the TC bit is no failure), it goes over the next one within
- * the deadline. A failed transport comes after the others. It is tried again with a probe alongside
- * real traffic, after 1 s, doubling up to a minute, so that no user's query is spent on the trial
- * (health.ts). It has no timers: the links keep the deadline.
+ * Makes a trusted resolver with its transports. A question goes over the preferred transport. If
+ * the link fails, it goes over the next one within the deadline. An answer with any RCODE or the TC
+ * bit is no failure. A failed transport comes after the others. It is tested with a probe while
+ * real queries are answered, after 1 s, then after double the time, up to a minute (health.ts). An
+ * upstream has no timers: the links keep the deadline.
  */
 export function createUpstream<P extends Protection>(o: UpstreamOptions<P>): JudgedUpstream<P> {
   return new Transports(o)
@@ -68,8 +68,8 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
   readonly health: ResolverHealth<P>
   #closed = false
   /**
-   * The resolver answers FORMERR to queries with the keepalive option but not without: it gets none
-   * (until the next configuration).
+   * Whether queries omit the keepalive option, because the resolver answers it with FORMERR. This
+   * lasts until the next configuration.
    */
   #noKeepalive = false
   readonly #keepalive: ReturnType<typeof paddings>
@@ -101,7 +101,7 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
     await Promise.allSettled(this.o.links.map((link) => link.close()))
   }
 
-  /** The query in the form in which it goes over `link`. */
+  /** The query as it is sent over `link`. */
   request(link: Link<P>, message: Uint8Array, dnssecOk: boolean): Uint8Array {
     const how = this.withKeepalive(link) ? this.#keepalive : this.#padding
     return withPaddedOpt(message, dnssecOk ? how.withDo : how.plain)
@@ -111,28 +111,28 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
     return TRANSPORTS[transport].keepalive && !this.#noKeepalive
   }
 
-  /** How much of the caller's time the link may use: all of it if it is the last one, else half. */
+  /** How many ms of the caller's time a link may use: all if it is the last one, else half. */
   shareMs({ standing }: Path<P>, last: boolean, deadlineMs: number, nowMs: number): number {
     if (last || !this.o.manner.asksAgain) return deadlineMs
     const halfMs = (deadlineMs - nowMs) / 2
     return nowMs + (standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs)
   }
 
-  /** Called when the resolver could read a query without the keepalive option, but not with it. */
+  /** Omits the keepalive option from now on: the resolver could read a query only without it. */
   forgoKeepalive(): void {
     this.#noKeepalive = true
   }
 }
 
-/** One question in progress over the transports of a resolver, one after the other. */
+/** One question in progress. It goes over the transports of a resolver, one after the other. */
 class Trip<P extends Protection> implements Asker<P>, Exchange {
   readonly purpose: Ask['purpose']
   readonly givesWay: true | undefined
   readonly beganMs: number
   startedMs = 0
-  /** Deadline for the current transport. */
+  /** The deadline for the current transport. */
   deadlineMs: number
-  /** The current transport has not reported a result yet. */
+  /** Whether the result of the current transport has not come yet. */
   open = false
   readonly #transports: Transports<P>
   readonly #tries: readonly Path<P>[]
@@ -143,8 +143,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
   #at = -1
   #failures = NONE
   /**
-   * The reply was FORMERR, and the query is sent once more without the option that may be the
-   * cause.
+   * The FORMERR reply because of which the query was retried without the keepalive option.
    */
   #refused: { readonly carried: Carried<P>; readonly startedMs: number } | undefined
 
@@ -165,7 +164,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     return this.#ask.mayLeave?.() !== false
   }
 
-  /** Goes over the next transport, or ends. */
+  /** Sends the question over the next transport. If there is none, the question ends. */
   next(nowMs: number): void {
     const path = this.#tries[++this.#at]
     const { id } = this.#transports
@@ -187,19 +186,19 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
   }
 
   carried(carried: Carried<P>): void {
-    const path = this.#told()
+    const path = this.#finishedPath()
     if (path === undefined) return
     const formErr = readingOf(carried).rcode === FORMERR
     if (this.#refused !== undefined) {
       if (!formErr) this.#transports.forgoKeepalive()
     } else if (formErr && this.#transports.withKeepalive(path.link)) {
-      if (this.#plainer(path, carried)) return
+      if (this.#retryWithoutKeepalive(path, carried)) return
     }
     this.#answered(path, carried)
   }
 
   failed(error: EnigmError): void {
-    const path = this.#told()
+    const path = this.#finishedPath()
     if (path === undefined) return
     if (this.#refused !== undefined) {
       this.startedMs = this.#refused.startedMs
@@ -214,19 +213,19 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     else this.next(o.clock.nowMs())
   }
 
-  /** Called once for the result of the current transport. */
-  #told(): Path<P> | undefined {
+  /** The current transport, for its first result only. Undefined: it already had a result. */
+  #finishedPath(): Path<P> | undefined {
     if (!this.open) return undefined
     this.open = false
     return this.#tries[this.#at]
   }
 
   /**
-   * The reply was FORMERR, and the keepalive option may be the cause (RFC 6891 section 7): the
-   * query is sent once more with Padding alone, on the same connection. Under a schedule no query
-   * is sent twice; the next query leaves the option out.
+   * Retries the query on the same connection without the keepalive option. The reply was FORMERR,
+   * and this option may be the cause (RFC 6891 section 7). Under a schedule no query is sent twice,
+   * so only later queries omit the option. Returns whether the query was retried.
    */
-  #plainer(path: Path<P>, refused: Carried<P>): boolean {
+  #retryWithoutKeepalive(path: Path<P>, refused: Carried<P>): boolean {
     const { clock, manner, paddingBlock } = this.#transports.o
     if (!manner.asksAgain) {
       this.#transports.forgoKeepalive()
@@ -247,7 +246,7 @@ class Trip<P extends Protection> implements Asker<P>, Exchange {
     this.#failures = [...this.#failures, { who: link.transport, error }]
   }
 
-  /** No transport is tried after this. */
+  /** Ends the question with an error. No transport is tried after this. */
   #end(): void {
     const { id, health } = this.#transports
     const error = mostTelling(`no transport of ${id} carried the query`, this.#failures)
