@@ -8,7 +8,7 @@ import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
-/** The files in which problems are. */
+/** The files that problems name. */
 interface Places {
   readonly configFile: string
   readonly setFile: string
@@ -18,14 +18,14 @@ interface Places {
 export interface Chosen {
   /** For general names of clients without a view. */
   readonly general: readonly TrustedResolver[]
-  /** All of them: the general ones, then those for zones and views, each once. */
+  /** All resolvers in use: the general ones, then those for zones and views, each once. */
   readonly all: readonly TrustedResolver[]
 }
 
 /**
- * Chooses the resolvers that are used: those that `use`, the views and the forward zones name,
- * which must exist and be reachable. Without `use`, general names go to every enabled resolver that
- * shares a transport with the configuration and is not named for a zone only.
+ * Chooses the resolvers to use: those that `use`, the views and the forward zones name. They must
+ * exist and be reachable. Without `use`, general names go to every enabled resolver that shares a
+ * transport with the configuration and is not reserved for a zone.
  */
 export function choose(places: Places, config: ConfigFile, set: SetReading, readable: boolean, collect: CollectProblem): Chosen {
   if (!readable) return { general: [], all: [] }
@@ -44,7 +44,7 @@ function shares(resolver: TrustedResolver, { transports }: ConfigFile): boolean 
   return transports.some((transport) => offers(resolver, transport))
 }
 
-/** For general names: those that `use` names or describes; else every enabled one. */
+/** The resolvers for general names: those that `use` names or describes, else every enabled one. */
 function generalResolvers(
   places: Places,
   config: ConfigFile,
@@ -54,7 +54,7 @@ function generalResolvers(
 ): readonly TrustedResolver[] {
   if (config.use === undefined) return everyEnabled(places, config, set, zones, collect)
   if (Array.isArray(config.use)) return namedResolvers(config.use, 'use', places, config, set, collect)
-  // A resolver of one zone is not chosen for other names by what it states.
+  // A resolver that is reserved for a zone is not chosen for other names because of its claims.
   const offered = set.sound.filter((resolver) => shares(resolver, config) && !zones.includes(resolver))
   const { chosen, problem } = chosenBy(config.use, offered)
   if (problem !== undefined && set.whole)
@@ -115,9 +115,9 @@ function namedResolvers(
 }
 
 /**
- * Collects the problems of forward rules and views for which the rest of the configuration must be
- * known: a zone without encryption that `allowCleartext` does not name, a server that is this
- * service itself, and a list that does not exist.
+ * Collects the problems of forward rules and views that depend on the rest of the configuration: a
+ * zone without encryption that is not in `allowCleartext`, a server that is this service itself,
+ * and a list that does not exist.
  */
 export function checkForwarding(
   file: string,
@@ -145,7 +145,7 @@ export function checkForwarding(
       }
       const server = parseListen(serverOf(rule) ?? '')
       if (server !== undefined && listen.some((own) => isReachedAt(own, server))) {
-        const message = `${quoted(rule.cleartext)} is this service itself, so its queries would come back; write the address of the server of the zone`
+        const message = `${quoted(rule.cleartext)} is this service itself, so queries would return to it; write the address of the server of the zone`
         collect({ ...where, message })
       }
     }
@@ -164,7 +164,7 @@ export function checkForwarding(
   }
 }
 
-/** Where a resolver is asked over the transports of the configuration. */
+/** The addresses and ports at which a resolver is asked over the configured transports. */
 function askedAt({ transports }: ConfigFile, resolver: TrustedResolver | undefined): readonly SocketAddress[] {
   if (resolver === undefined) return []
   const ports = transports.flatMap((transport) => {
@@ -174,7 +174,7 @@ function askedAt({ transports }: ConfigFile, resolver: TrustedResolver | undefin
   return resolver.addresses.flatMap((address) => ports.map((port) => ({ address, port })))
 }
 
-/** Whether a listener on `own` receives what is sent to `server`. */
+/** Whether a listener on `own` receives packets that are sent to `server`. */
 function isReachedAt(own: SocketAddress, server: SocketAddress): boolean {
   if (own.port !== server.port) return false
   if (canonical(own.address) === canonical(server.address)) return true

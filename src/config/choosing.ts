@@ -12,7 +12,7 @@ const ids = distinct(
   'names no resolver, so no name could be resolved; name one, or delete the line to use every enabled one',
 )
 
-/** What a resolver must state about itself, and what it must offer. Statements are claims. */
+/** The criteria for a resolver: what it states about itself (claims), and what it offers. */
 const query = closed({
   dnssec: v.exactOptional(described('What it must state about DNSSEC validation.', yesNo)),
   logging: v.exactOptional(described('What it must state about records that identify a client.', yesNo)),
@@ -21,12 +21,12 @@ const query = closed({
   transports: v.exactOptional(described('It must offer one of these.', distinct(transportName, TRANSPORT_NAMES.length))),
   jurisdictions: v.exactOptional(described('Its jurisdiction must be one of these.', distinct(text(64), 1000))),
   operators: v.exactOptional(
-    described('So many different operators are used: the first ones of the set that match. Absent: all that match.', integer(1, 1000)),
+    described('How many different operators are used: the first ones of the set that match. Absent: all that match.', integer(1, 1000)),
   ),
   disabled: v.exactOptional(described('Whether entries that are not enabled may be chosen too.', yesNo)),
 })
 
-/** A choice of resolvers by what they state. */
+/** A choice of resolvers by their claims and offers. */
 export type UseQuery = v.InferOutput<typeof query>
 
 const either = v.union([ids, query])
@@ -40,7 +40,7 @@ export const useSchema = {
   }) as (typeof either)['~run'],
 }
 
-/** The criteria, each with the key of the query that asks for it. */
+/** The test for each key of the query. */
 const CRITERIA: Readonly<Record<string, (resolver: TrustedResolver, query: UseQuery) => boolean>> = {
   enabled: ({ enabled }, { disabled }) => enabled || disabled === true,
   dnssec: ({ claims }, { dnssec }) => dnssec === undefined || claims.dnssec === dnssec,
@@ -53,7 +53,8 @@ const CRITERIA: Readonly<Record<string, (resolver: TrustedResolver, query: UseQu
 }
 
 /**
- * The resolvers that a query chooses, in the order of the set; or why there are too few: a clause.
+ * The resolvers that a query chooses, in the order of the set. If there are too few, a clause that
+ * says why.
  */
 export function chosenBy(
   query: UseQuery,

@@ -11,8 +11,8 @@ export interface Cidr {
 }
 
 /**
- * Parses "10.0.0.0/8", "fd00::/8", or a single address; undefined if it is neither. Host bits may
- * be set; they are ignored.
+ * Parses "10.0.0.0/8", "fd00::/8", or a single address. Undefined: it is none of these. Host bits
+ * may be set and are ignored.
  */
 export function parseCidr(text: string): Cidr | undefined {
   const [address = '', bits, ...rest] = text.split('/')
@@ -41,13 +41,13 @@ export function addressOctets(address: string): Uint8Array {
   )
 }
 
-/** The first `prefix` bits of an address as a text for comparisons. */
+/** The first `prefix` bits of an address, as a text that can be compared. */
 export function firstBits(octets: Uint8Array, prefix: number): string {
   const kept = octets.map((octet, i) => octet & (0xff00 >> Math.max(0, Math.min(8, prefix - 8 * i))))
   return Buffer.from(kept).toString('latin1')
 }
 
-/** The error of a block, as a clause with its fix; undefined if it is valid. */
+/** The error of a block, as a clause with the fix. Undefined: the block is valid. */
 export function cidrProblem(text: string): string | undefined {
   if (parseCidr(text) !== undefined) return undefined
   const form = 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'
@@ -60,9 +60,9 @@ export function cidrProblem(text: string): string | undefined {
 
 /**
  * Returns a function that reports whether an address lies in one of the blocks. Mapped addresses
- * (::ffff:a.b.c.d, the form in which a dual-stack socket reports IPv4 clients) count as IPv4, a
- * zone ("%eth0") is ignored, and a text that is not an address is not allowed. Texts that are not
- * blocks are ignored: check them with parseCidr.
+ * (::ffff:a.b.c.d) count as IPv4, because a dual-stack socket reports IPv4 clients in this form. A
+ * zone ("%eth0") is ignored. A text that is not an address lies in no block. Invalid blocks are
+ * ignored: check them with parseCidr.
  */
 export function allowList(cidrs: readonly string[]): (address: string) => boolean {
   const blocks = new BlockList()
@@ -75,8 +75,7 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
     const version = isIP(plain)
     return version !== 0 && blocks.check(plain, version === 4 ? 'ipv4' : 'ipv6')
   }
-  // A check costs 8.6 us, more than the rest of a cached hit, and clients are few, so results are
-  // kept.
+  // Results are kept, because a check costs 8.6 us, more than the rest of a cache hit.
   const known = new Map<string, boolean>()
   return (address) => {
     let verdict = known.get(address)
@@ -89,7 +88,7 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
   }
 }
 
-/** Limit of kept results: a flood from forged addresses must not grow memory. */
+/** Limit of kept results, so that a flood from forged addresses cannot fill the memory. */
 const MAX_VERDICTS = 1024
 
 /** Whether only this host can reach a socket bound to `address`. */
@@ -116,15 +115,14 @@ export function isGroup(address: string): boolean {
 }
 const GROUP = allowList(['224.0.0.0/4', 'ff00::/8', '255.255.255.255/32'])
 
-/** Whether an address means every address of its family, or none. */
+/** Whether an address is unspecified: it means all addresses of its family. */
 export function isAll(address: string): boolean {
   return ALL(address)
 }
 const ALL = allowList(['0.0.0.0/32', '::/128'])
 
 /**
- * The canonical spelling of an address; its interface is kept. Any other text is returned
- * unchanged.
+ * The canonical spelling of an address, with its interface. Any other text is returned unchanged.
  */
 export function canonical(address: string): string {
   if (isIP(address) !== 6) return address
@@ -132,11 +130,11 @@ export function canonical(address: string): string {
   return new URL(`http://[${plain}]`).hostname.slice(1, -1) + address.slice(plain.length)
 }
 
-/** The IPv4 address inside a mapped one, in any spelling; any other text unchanged. */
+/** The IPv4 address inside a mapped one, in any spelling. Any other text is returned unchanged. */
 export function unmapped(address: string): string {
   if (isIPv4(address) || isIP(address) !== 6) return address
-  // The URL parser is the only function in Node that makes addresses canonical: it gives
-  // "[::ffff:7f00:1]" for every spelling of a mapped 127.0.0.1.
+  // Only the URL parser of Node makes addresses canonical: it returns "[::ffff:7f00:1]" for every
+  // spelling of a mapped 127.0.0.1.
   const canonical = new URL(`http://[${withoutZone(address)}]`).hostname
   const found = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical)
   if (found === null) return address

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { addressOctets, cidrProblem, parseCidr } from './cidr.ts'
 import { checked, closed, described, distinct, text } from './fields.ts'
 
-/** RFC 6052 section 2.2. */
+/** The valid lengths of a prefix in bits (RFC 6052 section 2.2). */
 const LENGTHS: readonly number[] = [32, 40, 48, 56, 64, 96]
 const FORM = 'must be an IPv6 prefix, as in "64:ff9b::/96"'
 
@@ -16,7 +16,7 @@ function prefixProblem(text: string): string | undefined {
   return octets[8] === 0 ? undefined : `${FORM}; its bits 64 to 71 must be 0 (RFC 6052 section 2.2)`
 }
 
-/** The key `dns64`. */
+/** The schema of the key `dns64`. */
 export const dns64Schema = closed({
   prefix: described(
     'The prefix of the NAT64 of this network, of 32, 40, 48, 56, 64 or 96 bits (RFC 6052).',

@@ -3,7 +3,9 @@ import { TRANSPORTS } from '../transports.ts'
 import { closed, described, domainName, integer, text } from './fields.ts'
 import { idText } from './relays.ts'
 
-/** 64 hexadecimal digits, as clients of DNSCrypt show keys, or base64, as stamps are read. */
+/**
+ * Reads a key: 64 hexadecimal digits, as DNSCrypt clients show it, or base64. Undefined: neither.
+ */
 function keyOf(written: string): Buffer | undefined {
   const hex = written.replaceAll(':', '')
   if (/^[0-9a-f]{64}$/i.test(hex)) return Buffer.from(hex, 'hex')

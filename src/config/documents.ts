@@ -17,12 +17,12 @@ import { type TrustedResolver, trustedSetSchema } from './trusted-set.ts'
 
 /** Called with each problem of a file. */
 export type CollectProblem = (problem: Problem) => void
-/** -1.5 is not a whole number and also too small; one sentence is enough. */
+/** One message per value: for -1.5, "not a whole number" and "too small" would both apply. */
 const ONE_ISSUE_A_VALUE = { abortPipeEarly: true } as const
 
 /**
- * The value in a file; undefined if it has problems, which are collected. `guarded: false`: the
- * file belongs to the program itself. `fix`: see parseJsonc.
+ * Parses the JSON of a file. Problems are collected. Undefined: the file cannot be read or parsed.
+ * `guarded: false`: the file belongs to the program itself. `fix`: see parseJsonc.
  */
 export function documentOf(file: string, reading: FileReading, collect: CollectProblem, guarded = true, fix?: string): unknown {
   if (reading.failed !== undefined) collect({ file, path: '', message: `cannot be read: ${reading.failed}` })
@@ -35,7 +35,7 @@ export function documentOf(file: string, reading: FileReading, collect: CollectP
 }
 
 /**
- * A configuration with its defaults. If a top-level key has a fault, the fault is collected and the
+ * Checks a configuration and adds the defaults. A fault of a top-level key is collected, and the
  * key gets its default.
  */
 export function configOf(file: string, raw: unknown, collect: CollectProblem): ConfigFile {
@@ -51,12 +51,12 @@ export function configOf(file: string, raw: unknown, collect: CollectProblem): C
 export interface SetReading {
   readonly sound: readonly TrustedResolver[]
   readonly ids: ReadonlySet<unknown>
-  /** The place of each id in the list of the file. */
+  /** The index of each id in the list of the file. */
   readonly places: ReadonlyMap<unknown, number>
   readonly whole: boolean
 }
 
-/** Reads a set from its value; faults are collected. */
+/** Checks a set. Faults are collected. */
 export function setOf(file: string, raw: unknown, collect: CollectProblem): SetReading {
   const listed: unknown = asRecord(raw)?.resolvers
   const items: readonly unknown[] = Array.isArray(listed) ? listed : []
@@ -75,7 +75,7 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
   return { sound: rest.success ? rest.output.resolvers : [], ids, places, whole: false }
 }
 
-/** The relays that resolvers name and that cannot be used for them. */
+/** The problems of relays that resolvers name but that cannot be used for them. */
 function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly AnyRelay[]): readonly Problem[] {
   return resolvers.flatMap((resolver, index) =>
     RELAYED.flatMap((type) => {
@@ -90,7 +90,7 @@ const RELAYED = ['odoh', 'dnscrypt'] as const
 
 function relayFault(resolver: TrustedResolver, relays: readonly AnyRelay[], type: (typeof RELAYED)[number]): string | undefined {
   const place = resolver.transports[type]
-  // An imported target has no relay until a person names one.
+  // An imported target has no relay until a person adds one.
   if (place === undefined || (place.relay === undefined && (type !== 'odoh' || !resolver.enabled))) return undefined
   const fitting = relays.filter((one) => one.type === type).map(({ id }) => id)
   const known = fitting.length === 0 ? `add it to "relays" with the type "${type}"` : `name one of: ${fitting.slice(0, 20).join(', ')}`
@@ -100,7 +100,7 @@ function relayFault(resolver: TrustedResolver, relays: readonly AnyRelay[], type
   return `${quoted(place.relay)} is not in "relays"${fitting.length < relays.length ? ` with the type "${type}"` : ''}; ${known}`
 }
 
-/** The resolver with the relays that it names, as far as `relays` holds them. */
+/** The resolver with the relays that it names, if `relays` holds them. */
 export function withRelay(resolver: TrustedResolver, relays: readonly AnyRelay[]): TrustedResolver {
   const { odoh, dnscrypt } = resolver.transports
   const relay = relayOf(relays, 'odoh', odoh?.relay)
@@ -108,7 +108,7 @@ export function withRelay(resolver: TrustedResolver, relays: readonly AnyRelay[]
   return { ...resolver, ...(relay === undefined ? {} : { relay }), ...(dnscryptRelay === undefined ? {} : { dnscryptRelay }) }
 }
 
-/** The resolver, and its relay, with the texts of their caFiles; see `withOwnCa`. */
+/** The resolver and its relay with the texts of their caFiles; see `withOwnCa`. */
 export async function withCa(set: string, resolver: TrustedResolver, collect: CollectProblem): Promise<TrustedResolver> {
   const { relay } = resolver
   const own = await withOwnCa(set, resolver, collect)
@@ -130,7 +130,7 @@ async function withOwnCa<Entry extends { readonly id: string; readonly caFile?: 
   return ca === undefined ? entry : { ...entry, caFile, ca }
 }
 
-/** The text of a file of PEM certificates; undefined: it cannot be read. `whose`: who names it. */
+/** Reads a file of PEM certificates. Undefined: it cannot be used. `whose`: which key names it. */
 export async function caOf(caFile: string, whose: string, collect: CollectProblem): Promise<string | undefined> {
   const { text, failed, unsafe } = await readGuarded(caFile)
   if (failed !== undefined) collect({ file: caFile, path: '', message: `cannot be read: ${failed} ${whose}` })
@@ -140,7 +140,7 @@ export async function caOf(caFile: string, whose: string, collect: CollectProble
   return text
 }
 
-/** A hosts file; undefined if it cannot be read, or if others can write it. */
+/** Reads a hosts file. Undefined: it cannot be read, or others can write it. */
 export async function hostsFile(file: string, collect: CollectProblem): Promise<HostsFile | undefined> {
   const { text, failed, unsafe } = await readGuarded(file, MAX_HOSTS_OCTETS)
   const fix = failed?.startsWith('it is larger') === true ? '; put a blocklist in "lists" instead' : ''
@@ -149,7 +149,7 @@ export async function hostsFile(file: string, collect: CollectProblem): Promise<
   return text === undefined ? undefined : new HostsFile(file, text)
 }
 
-/** Collects why the file of a list cannot be used, as far as it can be told without reading it. */
+/** Collects why the file of a list cannot be used. The content is not read. */
 export async function listFileFaults({ id, file }: ListConfig, collect: CollectProblem): Promise<void> {
   if (file === undefined) return
   const { failed, unsafe } = await guardedFaults(file, MAX_LIST_OCTETS)
@@ -158,8 +158,8 @@ export async function listFileFaults({ id, file }: ListConfig, collect: CollectP
 }
 
 /**
- * Node ignores unreadable parts of a `ca` option, and would then trust nothing, or less than
- * intended.
+ * Whether a text holds only valid PEM certificates. Node ignores invalid parts of its `ca` option,
+ * and would then trust fewer roots than intended.
  */
 function holdsCertificates(pem: string): boolean {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []
@@ -173,7 +173,7 @@ function holdsCertificates(pem: string): boolean {
   }
 }
 
-/** The value as a record if it is an object and not a list. */
+/** The value if it is an object and not a list. */
 export function asRecord(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
 }

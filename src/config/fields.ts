@@ -8,18 +8,18 @@ import { quoted } from './problems.ts'
 
 /**
  * Schemas that the configuration and the trusted set share. Every message is a clause that follows
- * the key's path and names the fix.
+ * the path of the key and says how to fix it.
  */
 
 /**
- * An object with exactly these keys. Every other key is an issue; `hint` gives the clause for a key
- * that deserves its own. An array is not an object.
+ * An object with exactly these keys. Every other key is an issue. `hint` returns a special message
+ * for a key, if there is one. An array is not an object.
  */
 export function closed<const Entries extends v.ObjectEntries>(entries: Entries, hint?: (key: string) => string | undefined) {
   const message = 'must be an object; write {...}'
   const strict = v.strictObject(entries, message)
   // valibot's strictObject stops at the first unknown key, and all its objects accept [] as {}. So
-  // a variant that continues does the check.
+  // another schema does the check, which finds all unknown keys.
   const thorough = v.objectWithRest(entries, v.never('is not a known key'), message)
   const run: (typeof thorough)['~run'] = (dataset, config) => {
     const found = thorough['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config)
@@ -34,7 +34,7 @@ export function closed<const Entries extends v.ObjectEntries>(entries: Entries, 
   return { ...strict, '~run': run as unknown as (typeof strict)['~run'] }
 }
 
-/** So many keys are listed in a message. */
+/** Limit of keys that a message lists. */
 const FEW_KEYS = 6
 
 function unknownKey(key: string, known: readonly string[]): string {
@@ -45,14 +45,13 @@ function unknownKey(key: string, known: readonly string[]): string {
 }
 
 /**
- * `schema` with a sentence that states the purpose of the key, shown by the reference and by
- * editors.
+ * Adds to `schema` a sentence about the purpose of the key. The reference and editors show it.
  */
 export function described<const Schema extends v.GenericSchema>(says: string, schema: Schema) {
   return v.pipe(schema, v.description(says))
 }
 
-/** true or false. */
+/** The schema of true or false. */
 export const yesNo = v.boolean('must be true or false')
 
 /** An integer from `least` to `most`, both included. */
@@ -125,8 +124,8 @@ const LITERAL = 'must be an IPv4 or IPv6 address (a name would need a lookup)'
 export const ipLiteral = v.pipe(text(45), checked(literalProblem))
 
 /**
- * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2); the spelling is
- * canonical, so equal pins are equal texts.
+ * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2). Only the
+ * canonical spelling is accepted, so equal pins are equal texts.
  */
 export const spkiPin = v.pipe(
   text(44),
@@ -150,7 +149,9 @@ export const resolverAddress = v.pipe(
 
 const ONION = /^[a-z2-7]{56}\.onion$/i
 
-/** Its last three octets are a checksum and the version (rend-spec-v3, section 6). */
+/**
+ * The error of an onion name. Its last three octets are a checksum and the version (rend-spec-v3).
+ */
 function onionProblem(address: string): string | undefined {
   if (!ONION.test(address)) return 'must be the whole name of an onion service of version 3: 56 characters of a-z and 2-7, and ".onion"'
   const octets = base32(address.slice(0, 56).toLowerCase())
@@ -160,7 +161,7 @@ function onionProblem(address: string): string | undefined {
   return 'is mistyped: its checksum is wrong; copy the name of the onion service again'
 }
 
-/** RFC 4648 section 6, for a multiple of 8 characters. */
+/** Decodes base32 (RFC 4648 section 6). The length must be a multiple of 8 characters. */
 function base32(text: string): Buffer {
   const bits = [...text].map((char) => 'abcdefghijklmnopqrstuvwxyz234567'.indexOf(char).toString(2).padStart(5, '0')).join('')
   return Buffer.from(bits.match(/.{8}/g)?.map((octet) => Number.parseInt(octet, 2)) ?? [])
@@ -192,8 +193,8 @@ function hostProblem(address: string): string | undefined {
 }
 
 /**
- * A domain name in ASCII, lower-cased, with or without its final dot; `.` is the root. Not an
- * address, and not a name that could be one.
+ * A domain name in ASCII, with or without its final dot; `.` is the root. It is converted to lower
+ * case. A name whose last label is a number is refused, because it could be an address.
  */
 export const domainName = v.pipe(
   text(254),

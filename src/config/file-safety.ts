@@ -5,32 +5,32 @@ import { fileFaults, owners, walk } from '../files/trust.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 
 /**
- * The result of a read: the text, or the system's errno code; and in both cases what is unsafe
- * about the file.
+ * The result of a read: the text, or why it failed. In both cases it lists what is unsafe about the
+ * file.
  */
 export interface FileReading {
   readonly text?: string
   readonly failed?: string
-  /** There is no such file; not set if the file may not be read. */
+  /** The file does not exist. Not set if permission is denied. */
   readonly absent?: true
   readonly unsafe: readonly string[]
 }
 
-/** Every permission of group and others. */
+/** All permissions of group and others. */
 const OTHERS = 0o077
 
 /**
- * Reads a file of at most `maxOctets` octets of UTF-8. It also reports who else could have written
- * the file or replaced it, because a person who can write the trusted set chooses the resolvers.
- * The file must belong to root or to us, and so must every directory and every link on the path, as
- * named and as resolved. Nobody else may write any of them, nor read a `secret` file. A FIFO or a
- * device is refused, so the read does not block. Never throws.
+ * Reads a file of at most `maxOctets` octets of UTF-8. It also reports whether another user could
+ * have written or replaced the file, because a user who can write the trusted set chooses the
+ * resolvers. The file must belong to root or to our user. So must every directory and every link on
+ * the path, as named and as resolved. No other user may write any of them, or read a `secret` file.
+ * A FIFO or a device is refused, so that the read does not block. Never throws.
  */
 export function readGuarded(file: string, maxOctets = MAX_OCTETS, secret = false): Promise<FileReading> {
   return guarded(file, maxOctets, (handle) => textOf(handle, maxOctets), secret)
 }
 
-/** What `readGuarded` would refuse, for a file of any content that is read later. Never throws. */
+/** The same checks as `readGuarded`, for a file that is read later. Never throws. */
 export function guardedFaults(file: string, maxOctets: number): Promise<Omit<FileReading, 'text'>> {
   return guarded(file, maxOctets, async () => ({}))
 }

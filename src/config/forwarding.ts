@@ -5,12 +5,12 @@ import { checked, closed, described, distinct, domainName, text } from './fields
 import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
 import { ownAnswersSchema } from './own-answers.ts'
 
-/** The word that stands for the servers which DHCP or resolved names for this link. */
+/** The word for the DNS servers that DHCP or systemd-resolved gives for this link. */
 export const LINK = 'link'
 
 /**
- * A zone: lower-case, without its final dot. Not the root: which resolvers all other names go to is
- * the setting `use`.
+ * A zone in lower case, without its final dot. The root is refused: the resolvers for all other
+ * names are in `use`.
  */
 const zoneName = (says: string) =>
   v.pipe(
@@ -24,7 +24,7 @@ const zoneName = (says: string) =>
 const zones = (least: number) => distinct(zoneName('A domain name.'), 1000, least)
 const ids = (most: number) => distinct(text(63), most, 1)
 
-/** The error of a plain server, as a clause with its fix; undefined if it is valid. */
+/** The error of an unencrypted server, as a clause with the fix. Undefined: it is valid. */
 function serverProblem(server: string): string | undefined {
   if (server === LINK) return undefined
   const found = parseListen(server)
@@ -66,7 +66,7 @@ export const cleartextZones = zones(0)
 
 const cidrText = v.pipe(text(64), checked(cidrProblem))
 
-/** Equal for two spellings of the same block. */
+/** The canonical spelling of a block. */
 function sameBlock(block: string): string {
   const cidr = parseCidr(block)
   return cidr === undefined ? block : `${cidr.family}/${cidr.prefix}/${firstBits(addressOctets(cidr.address), cidr.prefix)}`
@@ -87,7 +87,7 @@ const view = closed({
   lists: v.exactOptional(described('The ids of the lists that are used for it, instead of all lists.', distinct(text(63), 1000, 0))),
 })
 
-/** At most this many views: their number is part of every cache key. */
+/** Limit of views. The number of a view is part of every cache key. */
 export const MOST_VIEWS = 1000
 
 export const viewList = v.pipe(
@@ -101,13 +101,13 @@ export const viewList = v.pipe(
 export type ForwardRule = v.InferOutput<typeof rule>
 export type ViewRule = v.InferOutput<typeof view>
 
-/** The canonical spelling of a rule's server; undefined: it has none of its own. */
+/** The canonical spelling of a rule's server. Undefined: the rule has no fixed server. */
 export function serverOf({ cleartext }: ForwardRule): string | undefined {
   return cleartext === undefined || cleartext === LINK ? undefined : sameEndpoint(cleartext)
 }
 
 /**
- * The ids of the resolvers that get general names: those of everybody, and those of each view that
+ * The ids of the resolvers for general names: those for all clients, and those of each view that
  * has its own.
  */
 export function generalSides(config: {

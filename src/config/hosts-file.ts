@@ -6,11 +6,11 @@ import { lowerOctet } from '../dns/octets.ts'
 import { asEnigmError } from '../errors.ts'
 import { addressOctets } from './cidr.ts'
 
-/** The largest hosts file: its names are kept in memory as text. A blocklist belongs in `lists`. */
+/** Limit of a hosts file, whose names are kept in memory as text. Blocklists belong in `lists`. */
 export const MAX_HOSTS_OCTETS = 4_194_304
 const MAX_LINE = 4096
 
-/** A hosts file as it was read. In JSON it is its path and a digest of its content. */
+/** The content of a hosts file. Its JSON form is its path and a digest of its content. */
 export class HostsFile {
   readonly file: string
   readonly text: string
@@ -30,13 +30,13 @@ export class HostsFile {
  * canonical.
  */
 export interface HostsLine {
-  /** Counted from 1. */
+  /** The number of the line, from 1. */
   readonly line: number
   readonly address: Uint8Array
   readonly names: readonly Uint8Array[]
 }
 
-/** A line, or a part of one, that cannot be used. `why` is a clause. */
+/** A line that cannot be used, or not completely. `why` is a clause. */
 export interface HostsFault {
   readonly line: number
   readonly why: string
@@ -44,8 +44,8 @@ export interface HostsFault {
 
 /**
  * Reads the lines of a hosts file (hosts(5)): an address, then names. Comments and empty lines are
- * left out, and so is `localhost`, which is this host always (RFC 6761 section 6.3). What is not
- * understood goes to `fault`.
+ * left out. So is `localhost`, which always means this host (RFC 6761 section 6.3). `fault` is
+ * called for every line that is not understood.
  */
 export function* hostsLines({ text }: HostsFile, fault: (found: HostsFault) => void = () => {}): Generator<HostsLine, void, void> {
   let line = 0
@@ -78,7 +78,7 @@ function lineOf(text: string, from: number, end: number, line: number, fault: (f
 }
 
 function nameOf(field: string, line: number, fault: (found: HostsFault) => void): Uint8Array | undefined {
-  // Lists that are made by programs name addresses too, as in "0.0.0.0 0.0.0.0".
+  // Generated lists contain addresses as names too, as in "0.0.0.0 0.0.0.0".
   if (isIP(field) !== 0 || /(^|\.)localhost\.?$/i.test(field)) return undefined
   const ascii = /^[\0-\x7f]*$/.test(field) ? field : domainToASCII(field)
   if (ascii.includes('*')) {
@@ -95,16 +95,16 @@ function nameOf(field: string, line: number, fault: (found: HostsFault) => void)
   return undefined
 }
 
-/** What a hosts file contributes, and what in it is not used. */
+/** How many names a hosts file has, and how much of it is not used. */
 export interface HostsSummary {
   readonly names: number
-  /** Lines of which something is not used. */
+  /** The number of lines that are not used, or not completely. */
   readonly faultyLines: number
-  /** A sentence without any content of the file; undefined: everything is used. */
+  /** A sentence about the faults, without content of the file. Undefined: everything is used. */
   readonly fault: string | undefined
 }
 
-/** Reads a hosts file once and counts. */
+/** Counts the names and the faulty lines of a hosts file. */
 export function hostsSummary(hosts: HostsFile): HostsSummary {
   let first: HostsFault | undefined
   const lines = new Set<number>()

@@ -3,9 +3,9 @@ import { configSchema } from './settings.ts'
 import { trustedSetSchema } from './trusted-set.ts'
 
 /**
- * The JSON Schemas of both files, for editors, keyed by file name under schema/. Used at build time
- * and in tests only: the converter is a development dependency, so no module of the daemon may
- * import this. A schema states less than the loader checks (see CHECKED_IN_CODE_ONLY).
+ * Makes the JSON Schemas of both files, for editors, by their file name under schema/. Used at
+ * build time and in tests only: the converter is a development dependency, so no module of the
+ * daemon may import this. The loader checks more than a schema states (see CHECKED_IN_CODE_ONLY).
  */
 export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers.schema.json', JsonSchema>> {
   return {
@@ -15,8 +15,8 @@ export function jsonSchemas(): Readonly<Record<'config.schema.json' | 'resolvers
 }
 
 /**
- * Actions that JSON Schema cannot express. After a `transform` the converter reads nothing more,
- * not even a description.
+ * The actions that JSON Schema cannot express. After a `transform` the converter reads nothing, not
+ * even a description.
  */
 const CHECKED_IN_CODE_ONLY = ['check', 'partial_check', 'raw_check', 'transform', 'to_lower_case']
 const OPTIONS = { typeMode: 'input', target: 'draft-07', ignoreActions: CHECKED_IN_CODE_ONLY } as const

@@ -1,31 +1,33 @@
 import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, stripComments } from 'jsonc-parser'
 
-/** No real configuration is nearly as large; a larger file is a mistake or an attack. */
+/**
+ * Limit of a file. Real configurations are much smaller: a larger one is a mistake or an attack.
+ */
 export const MAX_OCTETS = 1_048_576
 /**
- * The configuration needs 6 levels. The parser is recursive, so the depth is checked before it
- * runs.
+ * Limit of nesting. The configuration needs 6 levels. The depth is checked before the parser runs,
+ * because the parser is recursive.
  */
 const MAX_DEPTH = 32
-/** Limit of reported problems: a syntax error causes many that follow from it. */
+/** Limit of reported problems, because one syntax error causes many others. */
 const MAX_PROBLEMS = 10
 /**
- * To assign these keys on an ordinary object changes its prototype, and schema libraries ignore
- * them without an error.
+ * Keys that are refused. Assigning them to an ordinary object changes its prototype, and schema
+ * libraries ignore them without an error.
  */
 const REFUSED_KEYS = new Set(['__proto__', 'prototype', 'constructor'])
 
 /**
- * Either the value, or every problem as a clause that begins with its position ("line 3, column 7:
- * ...").
+ * The value, or all problems. A problem is a clause that begins with its position ("line 3, column
+ * 7: ...").
  */
 export type Parsed = { readonly value: unknown; readonly problems?: never } | { readonly problems: readonly string[] }
 
 /**
  * Parses JSON with comments and trailing commas, any line ends, and an optional byte order mark.
- * `fix`: what to write into an empty file. Never throws. Objects have no prototype. Problems are: a
+ * Never throws. Objects have no prototype. In addition to syntax errors, these are problems: a
  * duplicate key, a key that would change a prototype, more than MAX_OCTETS octets (UTF-8), and more
- * than 32 levels.
+ * than 32 levels. `fix`: what to write into an empty file.
  */
 export function parseJsonc(text: string, fix = 'write {} for the defaults'): Parsed {
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
@@ -51,7 +53,7 @@ function syntaxProblems(text: string, errors: readonly ParseError[]): readonly s
     .map((error) => `${place(text, error.offset)}: ${inWords(printParseErrorCode(error.error))}; correct the JSON there`)
 }
 
-/** "CommaExpected" -> "comma expected". */
+/** Converts "CommaExpected" to "comma expected". */
 function inWords(code: string): string {
   return code.replace(/(?!^)[A-Z]/g, (letter) => ` ${letter}`).toLowerCase()
 }
@@ -62,8 +64,7 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
   const object: Record<string, unknown> = Object.create(null)
   for (const property of node.children ?? []) {
     const [name, value] = property.children ?? []
-    // Each position requires to read the text before it, so a megabyte of problems would take
-    // minutes.
+    // To find a position, the text before it is read. A megabyte of problems would take minutes.
     if (name === undefined || value === undefined || problems.length === MAX_PROBLEMS) continue
     const key = String(name.value)
     if (REFUSED_KEYS.has(key)) problems.push(`${place(text, name.offset)}: the key "${key}" is not allowed; remove it`)
@@ -74,8 +75,8 @@ function fromNode(node: Node, text: string, problems: string[]): unknown {
 }
 
 /**
- * A bracket that closes another kind counts too: the parser continues inside the one that stays
- * open ("[},[},..." recursed until the stack was full).
+ * The problem of nesting that is too deep, or of a bracket that closes nothing. A bracket of the
+ * wrong kind counts too: the parser would stay inside the open one ("[},[},..." fills the stack).
  */
 function nestingProblem(text: string): string | undefined {
   const scanner = createScanner(text, true)
@@ -93,7 +94,7 @@ function nestingProblem(text: string): string | undefined {
   return undefined
 }
 
-/** Lines and columns count from 1, as in editors. */
+/** The line and column of an offset. Both count from 1, as in editors. */
 function place(text: string, offset: number): string {
   const before = text.slice(0, offset)
   const lines = before.split(/\r\n|\r|\n/)

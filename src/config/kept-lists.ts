@@ -17,15 +17,15 @@ export interface ListSource {
   readonly minisignKey: string
 }
 
-/** A list whose signature was checked just now. */
+/** A list whose signature is valid. */
 export interface ProvenList extends ReadList {
   /** When it was signed, in seconds since 1970, if the signature says it. */
   readonly signedS: number | undefined
 }
 
 /**
- * A list, or why there is none: a clause. `absent`: nothing was kept yet. `unproven`: its signature
- * is missing, wrong, of another key, or older.
+ * A list, or a clause that says why there is none. `absent`: none was kept yet. `unproven`: its
+ * signature is missing, wrong, made with another key, or older than an earlier one.
  */
 export type ListReading =
   | { readonly list: ProvenList; readonly refused?: never }
@@ -38,15 +38,15 @@ export function keptFile(stateDir: string, { id }: Pick<ListSource, 'id'>): stri
   return join(stateDir, DIRECTORY, `${id}.signed`)
 }
 
-/** A list and its signature as they came. */
+/** A list and its signature, not checked yet. */
 export interface RawList {
   readonly data: Uint8Array
   readonly signature: string | undefined
 }
 
 /**
- * Checks a list that came from a source: its signature, the name in it, and that it is no older
- * one. It must hold at least one entry. Nothing is kept yet.
+ * Checks a list from a source: its signature, the name in the signature, and that it is not older
+ * than an earlier one. It must hold at least one entry. Nothing is written.
  */
 export function judgeList(source: ListSource, raw: RawList, stateDir: string): ListReading {
   const seen = seenTimes(stateDir)
@@ -67,7 +67,7 @@ function provenBy(source: ListSource, { data, signature }: RawList, key: Minisig
   return proven({ data, signature, key, fileName: fileNameIn(source), source: seenAs(source) }, seen)
 }
 
-/** The name under which the times of a source are remembered. */
+/** The key under which the signing time of a source is remembered. */
 const seenAs = ({ id }: ListSource) => `source:${id}`
 
 function fileNameIn({ url, file = '' }: ListSource): string {
@@ -75,8 +75,9 @@ function fileNameIn({ url, file = '' }: ListSource): string {
 }
 
 /**
- * Keeps a list that `judgeList` accepted, and remembers its time. Throws the system's error. A kill
- * between the two leaves a list that is newer than its time, which is no rollback.
+ * Writes a list that `judgeList` accepted, and remembers its signing time. Throws the system's
+ * error. If the process ends between both, the list is newer than the remembered time, which is no
+ * rollback.
  */
 export function keepList(source: ListSource, { data, signature = '' }: RawList, signedS: number | undefined, stateDir: string): void {
   const path = keptFile(stateDir, source)
@@ -90,14 +91,14 @@ export function keepList(source: ListSource, { data, signature = '' }: RawList, 
   giveToOwner(stateDir, [dirname(path), path, join(stateDir, 'signed.json')])
 }
 
-/** A command that root runs must not take files away from the service. */
+/** Gives files to the owner of the state directory, so that root does not lock out the service. */
 function giveToOwner(stateDir: string, paths: readonly string[]): void {
   const { uid, gid } = statSync(stateDir)
   if (process.geteuid?.() !== 0 || uid === 0) return
   for (const path of paths) if (statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })
 }
 
-/** The last good copy of a source, checked again as if it came just now. Never throws. */
+/** The last good copy of a source. It is checked like a new list. Never throws. */
 export function keptList(source: ListSource, stateDir: string): ListReading {
   try {
     const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFile)
@@ -111,7 +112,7 @@ export function keptList(source: ListSource, stateDir: string): ListReading {
   }
 }
 
-/** A source in a file and its signature; a text says why it cannot be read: a clause. */
+/** Reads a list and its signature from files. A text is a clause that says why this failed. */
 export function fileList(file: string): RawList | string {
   try {
     const data = readSmall(file, MAX_LIST_OCTETS, anyOwner)
@@ -122,7 +123,7 @@ export function fileList(file: string): RawList | string {
   }
 }
 
-/** The text of a signature; undefined: there is none that can be read. */
+/** Reads a signature. Undefined: it does not exist or cannot be read. */
 export function signatureOf(path: string): string | undefined {
   try {
     const octets = readSmall(path, MAX_SIGNATURE_OCTETS, anyOwner)

@@ -3,13 +3,13 @@ import { type EntryValue, entriesOf, type SetEntry } from './listed-entries.ts'
 import { acceptable, entriesIn } from './set-file.ts'
 import { MAX_LIST_ENTRIES, readStampList } from './stamp-list.ts'
 
-/** What a list holds, and sentences on what it holds in vain. */
+/** The entries of a list, and sentences about entries that are not used. */
 export interface ReadList {
   readonly entries: readonly SetEntry[]
   readonly remarks: readonly string[]
 }
 
-/** Reads a list in either format. `name`: the name of the list, which its entries carry. */
+/** Reads a list in either format. `name`: the name of the list. Its entries get this name. */
 export function readList(data: Uint8Array, name: string): ReadList {
   const text = Buffer.from(data).toString('utf8')
   if (/^\uFEFF?\s*(\{|\/[/*])/.test(text)) return fromJson(text, name)
@@ -44,8 +44,8 @@ function fromJson(text: string, name: string): ReadList {
 }
 
 /**
- * What a list may say about a resolver: no file of this host, no route, and nothing that enables
- * it.
+ * The keys that a list may set in a resolver. A list can name no file of this host and no route,
+ * and cannot enable a resolver.
  */
 const SAYABLE: ReadonlySet<string> = new Set(
   'id operator jurisdiction source authenticationDomainName addresses transports spkiPins certHashes probe claims type port path'.split(

@@ -2,8 +2,8 @@ import type { ListedStamp } from './stamp-list.ts'
 import type { Stamp } from './stamps.ts'
 
 /**
- * Entries of a set from stamps, and stamps from entries. An entry is a plain value in the form of
- * the file, without defaults.
+ * Converts stamps to entries of a set, and entries to stamps. An entry is a plain value as in the
+ * file, without defaults.
  */
 
 /** An entry of `resolvers` or of `relays`, as it is written in a set. */
@@ -18,16 +18,16 @@ export interface EntryValue {
   readonly [key: string]: unknown
 }
 
-/** The entries of a list, in its order, and how many stamps repeated another one. */
+/** The entries of a list in order, and the number of stamps that repeat another one. */
 export interface Gathered {
   readonly entries: readonly SetEntry[]
   readonly repeated: number
 }
 
 /**
- * One entry for each name of a list. Stamps below one heading become one entry where they differ in
- * addresses alone, or in transports alone; else the second one gets a number. A stamp that repeats
- * another one is left out. Names are the same in every run, so ids are stable.
+ * Makes one entry for each name of a list. Stamps below one heading become one entry if they differ
+ * only in addresses, or only in transports. Otherwise the second one gets a number. A stamp that
+ * repeats another one is left out. The same list always gives the same ids.
  */
 export function entriesOf(listed: readonly ListedStamp[], list?: string): Gathered {
   const entries: SetEntry[] = []
@@ -63,8 +63,8 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
 }
 
 /**
- * `id` with the lowest number from 2 that makes it new. `tried`: the numbers that are known to be
- * used, by id: without it, many entries of one name would be compared with each other.
+ * An unused id: `id` with the lowest possible number from 2. `tried` remembers the numbers that are
+ * in use, by id. Without it, many entries of one name would take quadratic time.
  */
 export function unusedId(id: string, used: (id: string) => boolean, tried: Map<string, number>): string {
   const stem = id.slice(0, 58)
@@ -76,12 +76,12 @@ export function unusedId(id: string, used: (id: string) => boolean, tried: Map<s
   }
 }
 
-/** What a stamp calls its resolver. */
+/** The name of the resolver of a stamp. */
 export function nameOf({ hostname, providerName, address = '' }: Stamp): string {
   return hostname ?? providerName?.replace(/^2\.dnscrypt-cert\./, '') ?? address.replaceAll(':', '-')
 }
 
-/** The id of a name: what may stand in an id stays, everything else becomes a hyphen. */
+/** Makes an id from a name. Characters that an id cannot hold become hyphens. */
 export function idOf(name: string): string {
   const plain = name
     .normalize('NFKD')
@@ -93,7 +93,8 @@ export function idOf(name: string): string {
 }
 
 /**
- * The entry of one stamp. A person enables it. `list`: the name of the list that holds the stamp.
+ * Makes the entry of one stamp. It is not enabled. `list`: the name of the list that holds the
+ * stamp.
  */
 export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
   const { protocol, port, path, hostname = '', address } = stamp
@@ -140,7 +141,9 @@ export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
   }
 }
 
-/** A property that is not set says nothing: the operator may only not have told. */
+/**
+ * The claims of a stamp. A property that is not set is no claim: the operator may not have said.
+ */
 function claimsOf({ properties }: Stamp): Readonly<Record<string, unknown>> {
   if (properties === undefined) return {}
   return {
@@ -154,7 +157,7 @@ const record = (value: unknown) => (typeof value === 'object' && value !== null 
 const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
 /**
- * Both in one entry; undefined: they differ in more than one list of addresses or transports holds.
+ * Joins two entries. Undefined: they differ in more than their addresses or their transports.
  */
 function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
   const without = ({ kind, value }: SetEntry) => [kind, { ...value, addresses: 0, transports: 0 }]
@@ -167,8 +170,8 @@ function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
 }
 
 /**
- * The stamps of an entry: one for each transport and address. A transport that stamps do not know
- * has none.
+ * The stamps of an entry: one for each transport and address. Stamps do not exist for every
+ * transport.
  */
 export function stampsOf({ kind, value }: SetEntry): readonly Stamp[] {
   const claims = record(value.claims)

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
 
 /**
- * A numeric address and a port. A listener binds UDP and TCP there; port 0 asks the system for a
+ * A numeric address and a port. A listener binds UDP and TCP there. Port 0: the system chooses a
  * free port.
  */
 export interface SocketAddress {
@@ -11,7 +11,7 @@ export interface SocketAddress {
 }
 
 /**
- * Parses "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53"; undefined for anything else. Names are
+ * Parses "127.0.0.53:53", "[::1]:53" or "[fe80::1%eth0]:53". Undefined: any other text. Names are
  * never resolved.
  */
 export function parseListen(text: string): SocketAddress | undefined {
@@ -37,8 +37,8 @@ export function sameEndpoint(text: string): string {
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'
 
 /**
- * The error of a listen address, as a clause with its fix; undefined if it is valid.
- * Whether the host has the address is known only when it is opened.
+ * The error of a listen address, as a clause with the fix. Undefined: it is valid. Whether this
+ * host has the address is known only when a socket is opened.
  */
 export function listenProblem(text: string): string | undefined {
   const found = parseListen(text)
@@ -52,7 +52,7 @@ export function listenProblem(text: string): string | undefined {
   return undefined
 }
 
-/** The messages for the most common mistakes. Empty for any other. */
+/** A hint for the most common mistakes. Empty for other mistakes. */
 function hint(text: string): string {
   if (text.trim() !== text) return '; remove the spaces around it'
   if (isIP(text) === 4) return `; the port is missing, write "${text}:53"`

@@ -37,18 +37,18 @@ const listSchema = v.pipe(
     ),
     format: v.optional(
       described(
-        'How it is written. `auto` accepts hosts files, names and Adblock lines in one file, and recognizes an RPZ.',
+        'The format of the list. `auto` accepts hosts files, names and Adblock lines in one file, and recognizes an RPZ.',
         word('auto', 'hosts', 'domains', 'adblock', 'rpz'),
       ),
       'auto',
     ),
-    action: v.optional(described('Whether its names are blocked, or allowed whatever other lists say.', word('block', 'allow')), 'block'),
+    action: v.optional(described('Whether its names are blocked, or allowed even if other lists block them.', word('block', 'allow')), 'block'),
     reply: says(
       'The answer to a blocked name: an address that leads nowhere, "there is no such name", or a refusal. Absent: what an RPZ says, else `null-address`.',
       word('null-address', 'nxdomain', 'refused'),
     ),
     sha256: says(
-      'The SHA-256 of its content in hexadecimal. Another content is refused.',
+      'The SHA-256 of its content in hexadecimal. Any other content is refused.',
       v.pipe(
         text(64),
         v.check((hash) => /^[0-9a-f]{64}$/i.test(hash), 'must be 64 hexadecimal digits'),
@@ -74,7 +74,7 @@ function urlCheck() {
   )
 }
 
-/** No list is larger. */
+/** Limit of a list. */
 export const MAX_LIST_OCTETS = 128 * 1_048_576
 
 /** The lists of names; ids are different. */

@@ -25,18 +25,18 @@ import { combinedPolicy, filesOf, placed, signedPolicyOf, withAppliedLists } fro
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
-/** Everything that a start needs, checked. */
+/** A checked configuration with everything that a start needs. */
 export interface Loaded {
   readonly config: Config
   /**
-   * The resolvers in use: first those for general names, which `config.use` names in this order
-   * (without `use` in the file: every enabled one), then those for zones and views only. Each
-   * shares at least one transport with the configuration.
+   * The resolvers in use: first those for general names in the order of `config.use` (without `use`
+   * in the file: every enabled one), then those that serve only zones and views. Each shares at
+   * least one transport with the configuration.
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
   readonly hosts: readonly HostsFile[]
-  /** What was read for each proxy, by its name; absent: there are no proxies. */
+  /** The files of each proxy, by its name. Absent: there are no proxies. */
   readonly proxyFiles?: Readonly<Record<string, ProxyFiles>>
   /**
    * Absolute paths of all files that were read: configuration (if there is one), trusted set, CA
@@ -44,7 +44,7 @@ export interface Loaded {
    */
   readonly files: readonly string[]
   /**
-   * When the policy of `policyFrom` was signed, in seconds since 1970, if its signature says it.
+   * When the policy of `policyFrom` was signed, in seconds since 1970, if its signature says so.
    */
   readonly policySignedS?: number | undefined
 }
@@ -72,8 +72,9 @@ const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
 /**
- * Loads the configuration from `file`; without one, from /etc/enigm-dns/config.json if it exists;
- * else the defaults. Rejects with an EnigmError('config') whose message has one line per problem.
+ * Loads the configuration from `file`. Without `file` it loads /etc/enigm-dns/config.json; if that
+ * does not exist, it uses the defaults. Rejects with an EnigmError('config') whose message has one
+ * line per problem.
  */
 export async function loadConfig(file?: string, overrides: Overrides = {}, places?: DefaultFiles): Promise<Loaded> {
   const { loaded, problems } = await checkConfig(file, overrides, places)
@@ -82,10 +83,9 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
 }
 
 /**
- * As loadConfig, for a running service. If its configuration came from the file at the default
- * place, that file must still exist. A missing file (renamed, deleted, not yet written again by an
- * editor) is an error and not a request for the defaults: names would go to resolvers that nobody
- * chose.
+ * Loads the configuration of a running service again. If it came from the default file, that file
+ * must still exist. A missing file (renamed, deleted, or an editor is writing it) is an error. It
+ * does not mean the defaults: otherwise names would go to resolvers that nobody chose.
  */
 export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: DefaultFiles = PLACES): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
@@ -93,7 +93,7 @@ export function reloadConfig(inForce: Loaded, file?: string, overrides: Override
 }
 
 /**
- * As loadConfig, for callers that show the problems one by one: `loaded` is set only if there is no
+ * The same as loadConfig, for callers that show each problem. `loaded` is set only if there is no
  * problem. Never rejects.
  */
 export async function checkConfig(
@@ -133,7 +133,7 @@ export async function checkConfig(
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
   const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
-  // A faulty key has its default here, which says nothing about the routes.
+  // A faulty key has its default here, so routes cannot be checked if `proxies` or `via` is faulty.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
     checkRoutes({ configFile: configFile ?? HERE, setFile }, found, routed, collect)
   for (const problem of transportProblems({ file: configFile ?? HERE, setFile }, found, resolvers)) collect(problem)
@@ -154,13 +154,13 @@ export async function checkConfig(
   return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned }, problems }
 }
 
-/** The hosts files; those that cannot be read are collected as problems. */
+/** Reads the hosts files. Files that cannot be read are collected as problems. */
 async function hostsOf({ hosts }: ConfigFile, base: string, collect: CollectProblem): Promise<readonly HostsFile[]> {
   const found = await Promise.all(hosts.map((path) => hostsFile(resolve(base, path), collect)))
   return found.filter((one) => one !== undefined)
 }
 
-/** The lists with absolute paths; files that cannot be used are collected as problems. */
+/** The lists with absolute paths. Files that cannot be used are collected as problems. */
 async function listsOf({ lists }: ConfigFile, base: string, collect: CollectProblem): Promise<readonly ListConfig[]> {
   const found = lists.map((list) => (list.file === undefined ? list : { ...list, file: resolve(base, list.file) }))
   await Promise.all(found.map((list) => listFileFaults(list, collect)))
@@ -204,7 +204,9 @@ function listeners(
   })
 }
 
-/** Each place once. A socket that other hosts can reach requires `allowFrom`. */
+/**
+ * Adds the inherited sockets, each address once. `allowFrom` is required if others can reach one.
+ */
 function withInherited(
   named: readonly SocketAddress[],
   inherited: readonly SocketAddress[],
@@ -225,8 +227,8 @@ function withInherited(
 }
 
 /**
- * Oblivious targets whose key is neither pinned nor may be fetched: nothing could be sealed to
- * them.
+ * Finds ODoH targets whose key is not pinned and must not be fetched: no query could be encrypted
+ * to them.
  */
 function keylessTargets(
   { transports, odoh, via }: ConfigFile,

@@ -1,9 +1,10 @@
-/** At most this many suggestions: a typing mistake rarely has two meanings. */
+/** Limit of suggestions. A typing mistake rarely has more than one meaning. */
 const MAX_NAMED = 3
 
 /**
- * Suggestions from `known` for the misspelt `slip`, the likeliest first, at most three: another
- * case or unit, an extra letter, two exchanged letters, or a common word. Empty if none is similar.
+ * Suggestions from `known` for the misspelt `slip`, at most three, the likeliest first. They have
+ * another case or unit, a letter more or less, two exchanged letters, or a common word. Empty: none
+ * is similar.
  */
 export function nearest(slip: string, known: readonly string[]): readonly string[] {
   const ranked = known.map((key) => ({ key, rank: rankOf(slip, key) })).filter(({ rank }) => rank < NOT_NEAR)
@@ -13,13 +14,13 @@ export function nearest(slip: string, known: readonly string[]): readonly string
 }
 
 const NOT_NEAR = 100
-/** Ranks below this are edit distances; common words rank after them. */
+/** Ranks below this are edit distances. Common words rank after them. */
 const BY_WORD = 10
 
 function rankOf(slip: string, key: string): number {
   const [a, b] = [plain(slip), plain(key)]
   const edits = distance(a, b)
-  // One letter in three may be wrong; in a word of two letters none may be.
+  // One letter in three may be wrong.
   if (edits <= Math.max(a.length, b.length) / 3) return edits
   const shared = wordsOf(slip).filter((word) => wordsOf(key).includes(word)).length
   return shared > 0 ? BY_WORD + wordsOf(key).length - shared : NOT_NEAR

@@ -7,13 +7,13 @@ export interface TargetPublicKey {
 }
 
 const VERSION = 0x0001
-/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM: every target has them (section 9). */
+/** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM. Every target supports them (section 9). */
 const SUITE = [0x0020, 0x0001, 0x0001] as const
 const KEY_OCTETS = 32
 
 /**
- * The first key of an ObliviousDoHConfigs that has the mandatory version and suite; others are
- * passed over. A text: why there is none, as a clause.
+ * The first key of an ObliviousDoHConfigs that has the mandatory version and suite. Other keys are
+ * ignored. A text is a clause that says why there is none.
  */
 export function targetKeyOf(octets: Uint8Array): TargetPublicKey | string {
   const all = new Fields(octets)
@@ -39,7 +39,7 @@ function contentsOf(contents: Uint8Array): TargetPublicKey | undefined {
   return SUITE.every((id, at) => suite[at] === id) ? { contents, publicKey } : undefined
 }
 
-/** The fields of a structure in the TLS presentation language (RFC 8446 section 3). */
+/** Reads the fields of a structure in the TLS presentation language (RFC 8446 section 3). */
 export class Fields {
   readonly #octets: Uint8Array
   #at = 0
@@ -57,7 +57,7 @@ export class Fields {
     const [high, low] = [this.u8(), this.u8()]
     return high === undefined || low === undefined ? undefined : high * 256 + low
   }
-  /** A vector with two octets of length. */
+  /** Reads a vector that begins with two octets of length. Undefined: it is not complete. */
   vector(): Uint8Array | undefined {
     const length = this.u16()
     const end = this.#at + (length ?? 0)

@@ -9,9 +9,9 @@ import { rdataFromText, WRITABLE_TYPES, type WritableType } from './record-data.
 
 const TYPE_NAMES = Object.keys(WRITABLE_TYPES) as [WritableType, ...WritableType[]]
 const WILDCARD = '*.'
-/** How many aliases may follow each other; each one makes every answer longer. */
+/** Limit of aliases that follow each other. Each one makes the answer longer. */
 export const MAX_ALIASES = 8
-/** A reply that holds more does not fit into a message, or is not meant. */
+/** Limit of records of one name. More do not fit into a message, or are a mistake. */
 const MAX_RECORDS_A_NAME = 100
 const MAX_OCTETS_A_NAME = 32_768
 export const MAX_ANSWERS = 10_000
@@ -24,13 +24,13 @@ export interface OwnAnswer {
   readonly ttlS?: number | undefined
 }
 
-/** The name of an answer in wire form, lower-case. `wildcard`: every name below it, not itself. */
+/** The name of an answer in wire form, lower-case. `wildcard`: all names below it, not the name. */
 export interface OwnName {
   readonly wire: Uint8Array
   readonly wildcard: boolean
 }
 
-/** The name of an answer that the schema has accepted. Throws an EnigmError `config` for others. */
+/** Reads the name of an answer. Throws an EnigmError `config` if the schema would refuse it. */
 export function ownNameOf(name: string): OwnName {
   const wildcard = name.startsWith(WILDCARD)
   return { wire: nameFromText(wildcard ? name.slice(WILDCARD.length) : name).map(lowerOctet), wildcard }
@@ -90,7 +90,7 @@ const ownAnswerSchema = v.pipe(
   ),
 )
 
-/** The key `answers`: records that are answered here. */
+/** The schema of the key `answers`: records that this service answers itself. */
 export const ownAnswersSchema = v.pipe(
   v.array(ownAnswerSchema, 'must be a list of answers, as in [{ "name": "nas.example", "type": "A", "data": "192.0.2.7" }]'),
   v.maxLength(MAX_ANSWERS, `must be a list of at most ${MAX_ANSWERS} items; a hosts file holds more`),
@@ -107,7 +107,7 @@ interface Contradiction {
   readonly message: string
 }
 
-/** What the answers of one list say against each other. */
+/** The contradictions between the answers of one list. */
 function contradictionsIn(list: readonly OwnAnswer[]): readonly Contradiction[] {
   const byName = new Map<string, { readonly answer: OwnAnswer; readonly at: number }[]>()
   for (const [at, answer] of list.entries()) {
@@ -144,7 +144,7 @@ function contradictionsOfName(group: readonly { readonly answer: OwnAnswer; read
   return found.slice(0, 1)
 }
 
-/** Aliases that lead back to themselves, or over too many others. */
+/** The aliases that lead back to themselves, or over too many other aliases. */
 function circles(list: readonly OwnAnswer[]): readonly Contradiction[] {
   const exact = new Map<string, number>()
   const below = new Map<string, number>()

@@ -13,7 +13,7 @@ interface Contradiction {
   readonly message: string
 }
 
-/** The rules about the routes to the resolvers that this configuration can never meet. */
+/** The rules about routes to resolvers that this configuration can never meet. */
 export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: readonly TrustedResolver[]): readonly Contradiction[] {
   const { separation, allowedProxies, diversity, maxShareOfOperator } = rules
   if (separation === undefined && allowedProxies === undefined && diversity === undefined && maxShareOfOperator === undefined) return []
@@ -57,7 +57,9 @@ function shareText(share: number, split: Split): string {
   return `with "split": "${split}" ${reason}; set split to by-site or remove this`
 }
 
-/** The rules about routes that are weaker on a network than everywhere, each with that value. */
+/**
+ * The rules about routes that are weaker on a network than everywhere, with the value everywhere.
+ */
 export function weakerPathRules(everywhere: PolicyRules, here: PolicyRules): readonly (readonly [key: keyof PolicyRules, was: string])[] {
   const found: (readonly [keyof PolicyRules, string])[] = []
   if ((here.maxShareOfOperator ?? 0) > (everywhere.maxShareOfOperator ?? 1))

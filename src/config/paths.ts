@@ -3,12 +3,12 @@ import { homedir, tmpdir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** Read if no --config is given and it exists. */
+/** This file is read if --config is absent and the file exists. */
 export const DEFAULT_CONFIG_FILE = '/etc/enigm-dns/config.json'
 
 /** The facts on which the default paths depend. */
 export interface Account {
-  /** undefined where there are no numeric users. */
+  /** Undefined: this system has no numeric users. */
   readonly uid: number | undefined
   readonly env: Readonly<Record<string, string | undefined>>
   readonly home: string
@@ -18,7 +18,7 @@ export interface Account {
 let account: Account | undefined
 
 /**
- * The account with which this process started: a service that changes to another user keeps the
+ * The account with which this process started. A service that changes to another user keeps the
  * paths of the first one.
  */
 export function thisAccount(): Account {
@@ -26,7 +26,7 @@ export function thisAccount(): Account {
   return account
 }
 
-/** A user that the service manager made (DynamicUser=) may have no entry in the user database. */
+/** The home directory. Undefined: the user has none, as with DynamicUser= of systemd. */
 function home(): string {
   try {
     return homedir()
@@ -35,7 +35,7 @@ function home(): string {
   }
 }
 
-/** The default path to which `run` writes and from which `status` reads. */
+/** The default path of the status file, which `run` writes and `status` reads. */
 export function defaultStatusFile(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/run/enigm-dns/status.json'
   const given = firstOf(account.env.RUNTIME_DIRECTORY)
@@ -45,7 +45,7 @@ export function defaultStatusFile(account: Account = thisAccount()): string {
   return join(account.tmp, `enigm-dns-${account.uid ?? 'user'}`, 'status.json')
 }
 
-/** The default directory of keys, the saved cache and the audit log. */
+/** The default directory for keys, the saved cache and the audit log. */
 export function defaultStateDir(account: Account = thisAccount()): string {
   if (account.uid === 0) return '/var/lib/enigm-dns'
   const given = firstOf(account.env.STATE_DIRECTORY)
@@ -58,15 +58,15 @@ function firstOf(directories: string | undefined): string | undefined {
   return absolute(directories?.split(':')[0])
 }
 
-/** The XDG base directory specification: a relative path is invalid and is ignored. */
+/** The path if it is absolute. A relative one is invalid (XDG base directory specification). */
 function absolute(path: string | undefined): string | undefined {
   return path !== undefined && isAbsolute(path) ? path : undefined
 }
 
 /**
  * The directory in which this program is installed: the nearest one with a package.json and a
- * resolvers.json, at most five levels up, so that it is found from src/config, dist/parts and
- * build/src/config. Undefined if there is none.
+ * resolvers.json, at most five levels up. So it is found from src/config, dist/parts and
+ * build/src/config. Undefined: there is none.
  */
 export function programDirectory(from: string = import.meta.url): string | undefined {
   let directory = dirname(fileURLToPath(from))

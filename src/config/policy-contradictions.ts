@@ -7,7 +7,8 @@ import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
 /**
- * A rule that the configuration can never meet: `path` is below `policy`, `message` names the fix.
+ * A rule that the configuration can never meet. `path` is below `policy`; `message` says how to fix
+ * it.
  */
 export interface Contradiction {
   readonly path: string
@@ -20,10 +21,10 @@ type Facts = Pick<
 >
 
 /**
- * Contradictions between policy and configuration, between policy and trusted set, or between a
- * network and the rules for all. A daemon that started anyway would violate the policy permanently,
- * and the author of either would not learn of it. `use`: the ids of the resolvers for general
- * names. /
+ * Finds contradictions between policy and configuration, between policy and trusted set, or between
+ * the rules of one network and those for all. With a contradiction a daemon would always violate
+ * the policy, and the author of the policy would not notice. `use`: the ids of the resolvers for
+ * general names.
  */
 export function contradictions(
   config: Facts,
@@ -54,7 +55,7 @@ export function contradictions(
   return found
 }
 
-/** Zones that may be asked without encryption, although the policy names other ones. */
+/** Finds zones in `allowCleartext` that the policy does not allow. */
 function unencrypted({ allowCleartext }: Facts, policy: Policy): readonly Contradiction[] {
   const others = allowCleartext.filter((zone) => policy.allowCleartext !== undefined && !policy.allowCleartext.includes(zone))
   if (others.length === 0) return []
@@ -62,7 +63,9 @@ function unencrypted({ allowCleartext }: Facts, policy: Policy): readonly Contra
   return [{ path: 'policy.allowCleartext', message }]
 }
 
-/** With a required VPN the path to every server must be known before anything is sent. */
+/**
+ * Finds unknown servers although a VPN is required: the path to each server must be known first.
+ */
 function unknownServers({ forward, views }: Facts, policy: Policy): readonly Contradiction[] {
   const rules = [...forward, ...views.flatMap((view) => view.forward ?? [])]
   if (strictestVpn(policy) !== 'required' || !rules.some(({ cleartext }) => cleartext === LINK)) return []
@@ -128,9 +131,8 @@ function aboutResolvers(
 }
 
 /**
- * What `here` would relax in the rules of `everywhere`: the second one may only add rules,
- * and a weaker value would be ignored without a message. `says`: the message for a key and the
- * rule.
+ * Finds the rules of `everywhere` that `here` would weaken. `here` may only add stricter rules: a
+ * weaker value would have no effect. `says` makes the message from a key and the stricter value.
  */
 export function relaxing(
   everywhere: PolicyRules,

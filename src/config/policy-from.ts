@@ -9,21 +9,21 @@ import { both, type Policy, policySchema, rulesAt, tightened } from './policy.ts
 import { relaxing } from './policy-contradictions.ts'
 import { problemsOf, quoted } from './problems.ts'
 
-/** Where an organisation's policy comes from; the path is absolute. */
+/** The file and the key of an organisation's policy. The path is absolute. */
 export interface PolicySource {
   readonly file: string
   readonly minisignKey: string
 }
 
-/** A policy that was proven, and the time of its signature. */
+/** A policy with a valid signature, and the time of its signature. */
 export interface SignedPolicy {
   readonly policy: Policy
   readonly signedS: number | undefined
 }
 
 /**
- * Reads a signed policy. Undefined: it cannot be read, is not valid, or its signature is wrong, of
- * another key, or older than one that was in force before; the problems are collected, and the
+ * Reads a signed policy. Undefined: it cannot be read or is not valid, or its signature is wrong,
+ * made with another key, or older than an earlier one. The problems are collected, so the
  * configuration is refused.
  */
 export async function signedPolicy(
@@ -61,15 +61,15 @@ export async function signedPolicy(
 
 const SEEN_AS = 'policyFrom'
 
-/** Remembers the time of a policy that is in force: an older one is refused from now on. */
+/** Remembers the signing time of the policy in force. Older policies are refused from now on. */
 export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: number | undefined, stateDir: string): boolean {
   const key = minisignKey(keyText)
   return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SEEN_AS, signedS) === true
 }
 
 /**
- * The rules of an organisation with those of the configuration added. What would relax a rule is a
- * problem at its path in the configuration: it would be ignored without a message.
+ * Adds the rules of the configuration to those of an organisation. A rule that would weaken the
+ * signed policy is a problem at its path in the configuration, because it would have no effect.
  */
 export function addedPolicy(signed: Policy, local: Policy | undefined, problem: (path: string, message: string) => void): Policy {
   if (local === undefined) return signed
@@ -88,7 +88,7 @@ export function addedPolicy(signed: Policy, local: Policy | undefined, problem: 
       problem('policy.allowCleartext', `${quoted(zone)} may not be asked without encryption by the signed policy; remove it`)
   if (AUDIT.indexOf(audit) < AUDIT.indexOf(signed.audit) && audit === 'off')
     problem('policy.audit', `is weaker than the signed policy (${signed.audit}); remove it`)
-  // The networks of the organisation come first: a network is recognised by the first that matches.
+  // The organisation's networks come first, because the first network that matches counts.
   const all = [...(signed.networks ?? []), ...networks]
   const cleartext = both(signed.allowCleartext, allowCleartext)
   return {

@@ -5,7 +5,7 @@ import { closed, described, distinct, integer, ipLiteral, text, word, yesNo } fr
 import { cleartextZones } from './forwarding.ts'
 import { transportName } from './trusted-set.ts'
 
-/** Weakest first. */
+/** The shaping profiles, the weakest first. */
 export const SHAPING_PROFILES = ['off', 'jitter', 'lite', 'balanced', 'always-on'] as const
 
 const shareText = 'must be a share above 0 and at most 1, as in 0.5'
@@ -15,8 +15,8 @@ const share = v.pipe(
 )
 
 /**
- * Rules that apply everywhere, and may be stricter on a named network. Each rule is optional; an
- * absent rule is not judged.
+ * Rules that apply everywhere and may be stricter on a named network. Each rule is optional. An
+ * absent rule gets no verdict.
  */
 const rules = {
   minimumUsageProfile: v.exactOptional(described('The weakest usage profile that is allowed (RFC 8310).', word('strict', 'opportunistic'))),
@@ -172,7 +172,7 @@ function strictest<T>(a: T | undefined, b: T | undefined, rank: (value: T) => nu
   return rank(b) > rank(a) ? b : a
 }
 
-/** What both lists hold; an absent one does not limit. */
+/** The items that are in both lists. An absent list does not limit the other one. */
 export function both<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): T[] | undefined {
   if (a === undefined || b === undefined) return a === undefined ? b && [...b] : [...a]
   return a.filter((item) => b.includes(item))
@@ -187,7 +187,7 @@ export function strictestVpn({ vpn, networks }: Policy): Vpn | undefined {
   return [vpn, ...(networks ?? []).map((network) => network.vpn)].reduce((a, b) => strictest<Vpn>(a, b, (word) => VPN_RANK[word]))
 }
 
-/** The rules on the network that the policy calls `name`; undefined: on any other network. */
+/** The rules on the network that the policy calls `name`. Undefined: any other network. */
 export function rulesAt(policy: Policy, name: string | undefined): PolicyRules {
   const { networks, vpnInterfaces: _interfaces, audit: _audit, allowCleartext: _cleartext, ...base } = policy
   const here = networks?.find((n) => n.name === name)

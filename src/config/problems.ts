@@ -2,8 +2,8 @@ import type * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
 
 /**
- * One thing to fix: its place (`file`, and `path` inside it, '' for the file as a whole) and a
- * clause with the error and the fix.
+ * One fault of a configuration. `file` and `path` are its place ('' is the whole file). The message
+ * is a clause with the error and the fix.
  */
 export interface Problem {
   readonly file: string
@@ -17,14 +17,14 @@ export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]
 }
 
 /**
- * A file of a megabyte can hold 100,000 faults; nobody fixes more than this number before the next
- * try.
+ * Limit of reported problems. A file of a megabyte can hold 100,000 faults, and nobody fixes so
+ * many at once.
  */
 const MAX_LINES = 100
 
 /**
- * One sentence per line, each with file, path and fix, at most 100. Every text from a file is
- * escaped, so that a log line stays one line.
+ * Makes an error with one line per problem, at most 100. Each line has file, path, error and fix.
+ * All text from files is escaped, so that each problem stays one line.
  */
 export function configError(problems: readonly Problem[]): EnigmError {
   const shown = problems.slice(0, MAX_LINES)
@@ -33,15 +33,15 @@ export function configError(problems: readonly Problem[]): EnigmError {
   return new EnigmError('config', lines.join('\n'))
 }
 
-/** A value from a file between quotes, escaped and cut to 80 characters. */
+/** Quotes a value from a file. It is escaped, and cut to 80 characters. */
 export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing'
   return printable(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }
 
 /**
- * ASCII only: in a terminal or a log, bidirectional and control characters can make one text look
- * like another (Trojan Source).
+ * Escapes all characters that are not printable ASCII. In a terminal or a log, bidirectional and
+ * control characters can make one text look like another (Trojan Source).
  */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/gu, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`)

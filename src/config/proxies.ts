@@ -9,11 +9,11 @@ import { quoted } from './problems.ts'
 
 const KINDS = ['socks5', 'http-connect'] as const satisfies readonly ProxyKind[]
 
-/** What people write instead, and the fix. */
+/** Common wrong values of "type", with the fix. */
 const OTHER_KINDS: Readonly<Record<string, string>> = {
   tor: '; for Tor write "socks5", and "isolate": "operator"',
   socks: '; write "socks5"',
-  socks5h: '; write "socks5", the proxy looks names up in any case',
+  socks5h: '; write "socks5": the proxy always looks names up',
   http: '; write "http-connect"',
   https: '; write "http-connect", and "tls" for TLS to the proxy',
   connect: '; write "http-connect"',
@@ -26,7 +26,7 @@ const kind = v.picklist(KINDS, ({ input }) => {
 
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.1:9050"'
 
-/** The error of a proxy's address, as a clause with its fix; undefined if it is valid. */
+/** The error of a proxy's address, as a clause with the fix. Undefined: it is valid. */
 function addressProblem(address: string): string | undefined {
   if (address.includes('://')) return `${FORM}; it is not a URL, the kind of proxy is written in "type"`
   if (address.trim() !== address) return `${FORM}; remove the spaces around it`
@@ -90,7 +90,7 @@ const proxy = v.pipe(
       ),
       isolate: v.optional(
         described(
-          '`operator`: SOCKS credentials that are drawn for each operator and each network, and again by `enigm-dns forget`, so that Tor shares no circuit between them.',
+          '`operator`: random SOCKS credentials for each operator, so that operators share no Tor circuit. They change on each network and with `enigm-dns forget`.',
           word('operator', 'none'),
         ),
         'none',
@@ -133,20 +133,20 @@ const MOST_PROXIES = 64
 
 const NAMED = 'must be an object with a name for each proxy, as in {"tor": {...}}'
 
-/** `proxies` of the configuration. */
+/** The schema of the key `proxies`. */
 export const proxies = v.pipe(
   named(v.record(name, proxy, NAMED)),
   v.check((all) => Object.keys(all).length <= MOST_PROXIES, `must hold at most ${MOST_PROXIES} proxies`),
 )
 
-/** valibot's record accepts a list as an object with the keys 0, 1 ... */
+/** Refuses lists: valibot's record accepts them as objects with the keys 0, 1 ... */
 function named<const Schema extends v.GenericSchema>(schema: Schema): Schema {
   const run: Schema['~run'] = (dataset, config) =>
     schema['~run'](Array.isArray(dataset.value) ? { ...dataset, value: undefined } : dataset, config)
   return { ...schema, '~run': run }
 }
 
-/** The names of proxies on a route, the nearest first. */
+/** The schema of `via`: the names of proxies on a route, the nearest first. */
 export const via = v.pipe(
   v.array(name, ({ input }) => `must be a list of names of proxies${typeof input === 'string' ? `; write [${quoted(input)}]` : ''}`),
   v.maxLength(MOST_HOPS, `must name at most ${MOST_HOPS} proxies; remove some`),

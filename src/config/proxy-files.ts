@@ -9,9 +9,9 @@ import type { ProxyConfig } from './proxies.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** The files that proxies need, and the checks of routes that concern more than one key. */
+/** Reads the files that proxies need, and checks routes, which concern more than one key. */
 
-/** A password. It is shown by no log, document or error. */
+/** A password. No log, document or error shows it. */
 export class Secret {
   readonly #text: string
   constructor(text: string) {
@@ -20,7 +20,7 @@ export class Secret {
   reveal(): string {
     return this.#text
   }
-  /** A digest that is different in each process: a reload compares configurations as JSON. */
+  /** A digest with a key of this process, because a reload compares configurations as JSON. */
   toJSON(): string {
     return createHmac('sha256', PROCESS_KEY).update(this.#text).digest('base64')
   }
@@ -30,7 +30,7 @@ const PROCESS_KEY = randomBytes(32)
 /** The contents of the files of one proxy. */
 export interface ProxyFiles {
   readonly password?: Secret
-  /** PEM of the only trusted roots; absent: those bundled with Node. */
+  /** PEM of the only trusted roots. Absent: those bundled with Node. */
   readonly ca?: string
 }
 
@@ -40,7 +40,7 @@ export interface ReadProxies {
   readonly files: readonly string[]
 }
 
-/** Reads the password and CA files of every proxy; problems are collected. */
+/** Reads the password and CA files of every proxy. Problems are collected. */
 export async function readProxyFiles(
   configFile: string,
   base: string,
@@ -64,7 +64,7 @@ export async function readProxyFiles(
   }
 }
 
-/** RFC 1929 section 2. */
+/** Limit of a password (RFC 1929 section 2). */
 const MOST_PASSWORD_OCTETS = 255
 const MOST_FILE_OCTETS = 4096
 
@@ -82,14 +82,14 @@ async function passwordIn(file: string, whose: string, collect: CollectProblem):
   return new Secret(password)
 }
 
-/** Where a `via` is written. */
+/** The place of a `via` in a file. */
 interface Written {
   readonly file: string
   readonly path: string
   readonly via: readonly string[]
 }
 
-/** A resolver, and where its entry is written. */
+/** A resolver, and the place of its entry. */
 export interface PlacedResolver {
   readonly resolver: TrustedResolver
   /** As in `resolvers[0]`. */
@@ -128,7 +128,9 @@ function checkRoute({ file, path, via }: Written, configFile: string, proxies: C
   }
 }
 
-/** Only Tor reaches an onion service; another last hop would look its name up. */
+/**
+ * Checks onion addresses: the last hop must be Tor. Any other proxy would look up the name in DNS.
+ */
 function checkOnions(
   { file, path }: { readonly file: string; readonly path: string },
   { id, addresses }: TrustedResolver,

@@ -9,8 +9,7 @@ type RouteSettings = Pick<ConfigFile, 'transports' | 'usageProfile' | 'shaping' 
 
 /**
  * The routes that a query may take to each resolver of a checked configuration, in the order of the
- * resolvers: one for each route that a transport in use takes. A transport that is used only when
- * another fails counts like the first one.
+ * resolvers. Each transport in use adds its route, even if it is used only when another one fails.
  */
 export function pathsOf(config: RouteSettings, resolvers: readonly TrustedResolver[]): readonly QueryPath[] {
   return resolvers.flatMap((resolver) => {
@@ -26,7 +25,9 @@ export function pathsOf(config: RouteSettings, resolvers: readonly TrustedResolv
   })
 }
 
-/** No proxy carries datagrams, and not every transport keeps a schedule. */
+/**
+ * Whether a transport is used: no proxy carries datagrams, and some transports have no schedule.
+ */
 function isUsed(transport: Transport, resolver: TrustedResolver, { shaping, via }: RouteSettings): boolean {
   const { datagrams, schedule } = TRANSPORTS[transport]
   const paced = shaping.profile !== 'off' && shaping.profile !== 'jitter'
@@ -56,7 +57,7 @@ function pathOver(transport: Transport, resolver: TrustedResolver, config: Route
   return { ...own, ...how, hops, proof, dialled: first === undefined ? addresses : [first.host] }
 }
 
-/** A relay is dialled like a resolver; under `opportunistic` it need not prove anything. */
+/** The hop of a relay. It is dialled like a resolver: under `opportunistic` it needs no proof. */
 function relayHop({ id, operator, jurisdiction, addresses, port, authenticationDomainName }: TrustedRelay, config: RouteSettings): Hop {
   return {
     kind: 'odoh-relay',

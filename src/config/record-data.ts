@@ -3,17 +3,17 @@ import { addressOctets } from './cidr.ts'
 import { hostName, MAX_STRING_OCTETS, quotedString, wrong } from './record-text.ts'
 import { serviceBinding } from './service-binding.ts'
 
-/** The types of which a person can write records, by name. */
+/** The record types that `answers` may have, by name. */
 export const WRITABLE_TYPES = { A: 1, AAAA: 28, CNAME: 5, TXT: 16, PTR: 12, HTTPS: 65 } as const
 export type WritableType = keyof typeof WRITABLE_TYPES
 
-/** The most octets of one record: a message has 65,535. */
+/** Limit of the data of one record. A message has at most 65,535 octets. */
 const MAX_RDATA_OCTETS = 4096
 
 /**
- * The RDATA of a record in master-file form (RFC 1035 section 5.1, RFC 9460 section 2.1). Names may
- * lack their final dot and are lower-cased. Throws an EnigmError `config` whose message is a clause
- * that names the fix.
+ * Converts the data of a record from master-file form to RDATA (RFC 1035 section 5.1, RFC 9460
+ * section 2.1). Names may lack their final dot. They are converted to lower case. Throws an
+ * EnigmError `config` whose message is a clause with the fix.
  */
 export function rdataFromText(type: WritableType, text: string): Uint8Array {
   const rdata = PARSERS[type](text)
@@ -38,8 +38,8 @@ const PARSERS: Readonly<Record<WritableType, (text: string) => Uint8Array>> = {
 }
 
 /**
- * Strings of up to 255 octets. Text that does not begin with a quote is one text, cut into strings
- * of 255 octets. Text that begins with one is a list of quoted strings, as in a master file.
+ * The character strings of TXT data, each of up to 255 octets. Text that begins with a quote is a
+ * list of quoted strings, as in a master file. Any other text is cut into strings of 255 octets.
  */
 function characterStrings(text: string): Uint8Array {
   if (!text.startsWith('"')) return joined(cut(Buffer.from(text, 'utf8')))

@@ -3,18 +3,18 @@ import { nameFromText } from '../dns/name.ts'
 import { lowerOctet } from '../dns/octets.ts'
 import { EnigmError } from '../errors.ts'
 
-/** The parts of which the data of a record is written (RFC 1035 section 5.1). */
+/** Reads the parts of record data in master-file form (RFC 1035 section 5.1). */
 
-/** The most octets of a string (RFC 1035 section 3.3). */
+/** Limit of a character string in octets (RFC 1035 section 3.3). */
 export const MAX_STRING_OCTETS = 255
 
-/** An error whose message is a clause that names the fix. */
+/** Makes an EnigmError `config`. Its message is a clause with the fix. */
 export function wrong(clause: string): EnigmError {
   return new EnigmError('config', clause)
 }
 
 /**
- * A name in wire form, lower-case, as the target of CNAME, PTR or HTTPS. Throws an EnigmError
+ * Reads the target of CNAME, PTR or HTTPS as a lower-case name in wire form. Throws an EnigmError
  * `config` with a clause.
  */
 export function hostName(text: string): Uint8Array {
@@ -27,8 +27,8 @@ export function hostName(text: string): Uint8Array {
 }
 
 /**
- * The octets of the quoted string at `at`, and the offset after its closing quote. Throws an
- * EnigmError `config` with a clause.
+ * Reads the quoted string at `at`. Returns its octets and the offset after its closing quote.
+ * Throws an EnigmError `config` with a clause.
  */
 export function quotedString(text: string, at: number): { readonly octets: Buffer; readonly end: number } {
   if (text[at] !== '"') throw wrong('must be quoted strings, as in "one" "two", or one text without quotes')
@@ -42,7 +42,7 @@ export function quotedString(text: string, at: number): { readonly octets: Buffe
   throw wrong('has a quote that is not closed; add the closing quote')
 }
 
-/** The octets of the text from `at` to the next space, and the offset of its end. */
+/** Reads the text from `at` to the next space. Returns its octets and the offset of its end. */
 export function plainString(text: string, at: number): { readonly octets: Buffer; readonly end: number } {
   const parts: Buffer[] = []
   let i = at
@@ -54,7 +54,7 @@ export function plainString(text: string, at: number): { readonly octets: Buffer
   return { octets: Buffer.concat(parts), end: i }
 }
 
-/** One character, or an escape: `\DDD` for an octet, `\X` for the character X. */
+/** Reads one character, or an escape: `\DDD` for an octet, `\X` for the character X. */
 function characterAt(text: string, at: number): { readonly octets: Buffer; readonly width: number } {
   if (text[at] !== '\\') {
     const character = String.fromCodePoint(text.codePointAt(at) ?? 0)

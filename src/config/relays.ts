@@ -21,8 +21,8 @@ const relayPath = v.pipe(
 )
 
 /**
- * Base64 of a SHA-256 over a certificate, or over its signed part (as in DNS stamps). Hexadecimal,
- * as openssl prints a fingerprint, is read too.
+ * Base64 of a SHA-256 over a certificate, or over its signed part (as in DNS stamps). Hexadecimal
+ * is accepted too, with or without colons.
  */
 const certHash = v.pipe(
   text(95),
@@ -39,13 +39,13 @@ export const certHashes = described(
   distinct(certHash, 32, 0),
 )
 
-/** A relay of oblivious queries (RFC 9230): it passes on what it cannot read. */
+/** A relay of ODoH (RFC 9230). It passes on queries that it cannot decrypt. */
 const relay = closed({
   id: described('The name of the relay for `relay` of a resolver.', idText),
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   operator: described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200)),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
-  type: described('What it passes on.', word('odoh')),
+  type: described('The protocol that it relays.', word('odoh')),
   addresses: described(
     'Its addresses; they are never looked up. An imported entry may have none until `enigm-dns resolvers pin ID` looks them up once.',
     distinct(hostAddress, 32, 0, (address) => canonical(String(address))),
@@ -62,13 +62,15 @@ const relay = closed({
   path: v.optional(relayPath, '/proxy'),
 })
 
-/** A relay of anonymized DNSCrypt: it passes on datagrams that it cannot read, and has no key. */
+/**
+ * A relay of anonymized DNSCrypt. It passes on datagrams that it cannot decrypt, and has no key.
+ */
 const dnscryptRelay = closed({
   id: described('The name of the relay for `relay` of a resolver.', idText),
   operator: v.exactOptional(described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200))),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
-  type: described('What it passes on.', word('dnscrypt')),
+  type: described('The protocol that it relays.', word('dnscrypt')),
   addresses: described(
     'Its addresses; they are never looked up.',
     distinct(hostAddress, 32, 1, (address) => canonical(String(address))),
@@ -76,7 +78,7 @@ const dnscryptRelay = closed({
   port: v.optional(described('The port.', integer(1, 65535)), TRANSPORTS.dnscrypt.port),
 })
 
-/** `relays` of the trusted set. */
+/** The schema of `relays` in the trusted set. */
 export const relays = v.pipe(
   v.array(
     v.variant('type', [relay, dnscryptRelay], ({ input }) =>
@@ -93,7 +95,7 @@ export type TrustedRelay = Readonly<v.InferOutput<typeof relay>> & { readonly ca
 export type DnscryptRelay = Readonly<v.InferOutput<typeof dnscryptRelay>>
 export type AnyRelay = TrustedRelay | DnscryptRelay
 
-/** The relay of that type and id. */
+/** The relay with this type and id. */
 export function relayOf<Type extends AnyRelay['type']>(
   relays: readonly AnyRelay[],
   type: Type,
@@ -103,7 +105,7 @@ export function relayOf<Type extends AnyRelay['type']>(
   return relays.find(isIt)
 }
 
-/** The target's keys, as `transports.odoh.config` pins them. */
+/** The schema of `transports.odoh.config`: the pinned keys of a target. */
 export const targetConfig = v.pipe(
   text(8192),
   v.check(
@@ -125,8 +127,8 @@ interface Target {
 }
 
 /**
- * Why `relay` cannot be used for `target`, as a clause; undefined: it can. One party that runs both
- * would see who asks and what is asked.
+ * A clause that says why `relay` cannot be used for `target`. Undefined: it can. If one party runs
+ * both, it sees who asks and what is asked.
  */
 export function relayProblem(target: Target, relay: AnyRelay): string | undefined {
   if (relay.addresses.length === 0) return `names ${quoted(relay.id)}, which has no address yet; run: enigm-dns resolvers pin ${relay.id}`
@@ -134,7 +136,7 @@ export function relayProblem(target: Target, relay: AnyRelay): string | undefine
   const operator = target.operator ?? target.id
   if (relay.operator !== undefined && operatorKey(operator) === operatorKey(relay.operator))
     return `names ${quoted(relay.id)}, but ${quoted(relay.operator)} runs both this relay and the resolver ${quoted(target.id)}, ${both}`
-  // On this host every address is one party's, which sees all the same.
+  // All loopback addresses belong to one party anyway, which sees both.
   if (relay.addresses.every(isLoopback)) return undefined
   const addresses = new Set(target.addresses.map((address) => canonical(address)))
   const same = relay.addresses.find((address) => addresses.has(canonical(address)))

@@ -4,16 +4,16 @@ import { type Config, EFFECTS, type SettingPath } from './settings.ts'
 const PATHS = Object.keys(EFFECTS) as readonly SettingPath[]
 
 /**
- * The paths of the settings in which `next`, read from the files, differs from the configuration
- * that a reload would put in force after `inForce`.
+ * The paths of the settings of `next` that a reload cannot put in force. `next` was read from the
+ * files; `inForce` is the current configuration.
  */
 export function restartOnly(inForce: Config, next: Config): readonly SettingPath[] {
   return PATHS.filter((path) => waits(path, inForce, next))
 }
 
 /**
- * The configuration in force after a reload: `next`, but settings that wait for the next start keep
- * their values of `inForce`.
+ * The configuration in force after a reload. It is `next`, but settings that take effect only at
+ * the next start keep the values of `inForce`.
  */
 export function inForceAfterReload(inForce: Config, next: Config): Config {
   return restartOnly(inForce, next).reduce((config, path) => withValue(config, path, keptValue(inForce, path)), next)
@@ -25,7 +25,9 @@ function waits(path: SettingPath, inForce: Config, next: Config): boolean {
   return EFFECTS[path] === 'stop-at-start' && !isOff(before) && isOff(after)
 }
 
-/** A setting that was required and was switched off stays on, but is no longer required. */
+/**
+ * The value that stays in force. A required setting that is switched off stays on, not required.
+ */
 function keptValue(inForce: Config, path: SettingPath): unknown {
   return EFFECTS[path] === 'stop-at-start' ? 'on' : valueAt(inForce, path)
 }
@@ -38,7 +40,7 @@ function valueAt(config: Config, path: SettingPath): unknown {
   return key === undefined ? value : (value as Readonly<Record<string, unknown>> | undefined)?.[key]
 }
 
-/** A group without remaining settings is left out (`page` if no page is served). */
+/** The configuration with one value changed. A group without settings is removed (`page`). */
 function withValue(config: Config, path: SettingPath, value: unknown): Config {
   const [name, key] = parts(path)
   if (key === undefined) return { ...config, [name]: value }

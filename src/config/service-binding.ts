@@ -3,7 +3,9 @@ import { putU16 } from '../dns/octets.ts'
 import { addressOctets } from './cidr.ts'
 import { hostName, plainString, quotedString, wrong } from './record-text.ts'
 
-/** RFC 9460 section 14.3.2, RFC 9461, RFC 9540; the number of a key is its place. */
+/**
+ * The names of service parameters, by their numbers (RFC 9460 section 14.3.2, RFC 9461, RFC 9540).
+ */
 const KEYS = ['mandatory', 'alpn', 'no-default-alpn', 'port', 'ipv4hint', 'ech', 'ipv6hint', 'dohpath', 'ohttp']
 const MANDATORY = 0
 const ALPN = 1
@@ -15,8 +17,8 @@ interface Param {
 }
 
 /**
- * The RDATA of an HTTPS record from its text (RFC 9460 section 2.1): a priority, a target (`.` is
- * the name of the record), and parameters. Throws an EnigmError `config` with a clause.
+ * Converts the text of an HTTPS record to RDATA (RFC 9460 section 2.1): a priority, a target (`.`
+ * is the name of the record), and parameters. Throws an EnigmError `config` with a clause.
  */
 export function serviceBinding(text: string): Uint8Array {
   const [, priorityText = '', targetText = '', rest = ''] = /^(\S+) +(\S+)(.*)$/.exec(text.trim()) ?? []
@@ -31,7 +33,7 @@ export function serviceBinding(text: string): Uint8Array {
   return Buffer.concat([head, hostName(targetText), ...params.flatMap(({ key, value }) => [numbers(key, value.length), value])])
 }
 
-/** Keys in ascending order, each once (RFC 9460 section 2.2). */
+/** Reads the parameters. Keys are in ascending order, each once (RFC 9460 section 2.2). */
 function paramsOf(text: string): readonly Param[] {
   const params: Param[] = []
   for (let at = 0; at < text.length; ) {
@@ -66,7 +68,7 @@ function keyOf(text: string): number {
 
 function wireValue(name: string, key: number, value: Buffer): Buffer {
   const text = value.toString('latin1')
-  // A key by its number has the value of the wire.
+  // The value of a key that is written as a number is used as it is.
   if (name.startsWith('key')) return value
   switch (KEYS[key]) {
     case 'mandatory':
@@ -96,7 +98,7 @@ function wireValue(name: string, key: number, value: Buffer): Buffer {
   }
 }
 
-/** A comma or backslash inside an item is escaped a second time (RFC 9460 appendix A.1). */
+/** Reads alpn. A comma or backslash in an item is escaped twice (RFC 9460 appendix A.1). */
 function alpnIds(text: string): readonly Buffer[] {
   const ids = text.match(/(\\.|[^,\\])+/g) ?? []
   if (ids.length === 0 || ids.join(',') !== text) throw wrong('has an empty item in alpn, as in alpn=h2,h3')
@@ -119,7 +121,7 @@ function addresses(name: string, text: string, isAddress: (item: string) => bool
   return Buffer.concat(list(name, text).map(addressOctets))
 }
 
-/** RFC 9460 sections 7.1.1 and 8. */
+/** Checks the rules between parameters (RFC 9460 sections 7.1.1 and 8). Throws if one is broken. */
 function consistent(params: readonly Param[]): void {
   const has = (key: number) => params.some((one) => one.key === key)
   if (has(NO_DEFAULT_ALPN) && !has(ALPN)) throw wrong('has no-default-alpn without alpn; add alpn, or remove no-default-alpn')

@@ -1,27 +1,27 @@
 import { createScanner, type Node, parseTree, type SyntaxKind } from 'jsonc-parser'
 
 /**
- * Changes a set in its text: comments, order and spelling of everything else stay. Each function
- * takes the text of a file that `parseJsonc` has accepted.
+ * Edits the text of a trusted set. Comments, order and spelling of everything else stay. Each
+ * function takes a text that `parseJsonc` has accepted.
  */
 
 /** A list of the set. */
 export type SetList = 'resolvers' | 'relays'
 
-/** Keys to set in an entry; undefined removes a key. */
+/** Keys to set in an entry. The value undefined removes a key. */
 export type KeyChanges = Readonly<Record<string, unknown>>
 
 /** A set without an entry. */
 export const EMPTY_SET_TEXT = '{\n  "version": 1,\n  "resolvers": []\n}\n'
 
-/** A part of a text, and what takes its place. */
+/** A part of a text, and its replacement. */
 interface Edit {
   readonly offset: number
   readonly length: number
   readonly content: string
 }
 
-/** Adds entries at the end of a list, which is made if there is none. */
+/** Adds entries at the end of a list. The list is made if it does not exist. */
 export function addEntries(text: string, list: SetList, entries: readonly object[]): string {
   if (entries.length === 0) return text
   return edited(text, (root) => {
@@ -32,7 +32,7 @@ export function addEntries(text: string, list: SetList, entries: readonly object
   })
 }
 
-/** Sets keys of the entries with these ids. Ids that are not there are ignored. */
+/** Sets keys of the entries with these ids. Unknown ids are ignored. */
 export function changeEntries(text: string, list: SetList, changes: ReadonlyMap<string, KeyChanges>): string {
   if (changes.size === 0) return text
   return edited(text, (root) => itemsOf(root, list).flatMap((item) => keyEdits(text, item, changes.get(idOf(item)) ?? {})))
@@ -40,7 +40,7 @@ export function changeEntries(text: string, list: SetList, changes: ReadonlyMap<
 
 /** Removes the entries with these ids. Comments between entries stay. */
 export function removeEntries(text: string, list: SetList, ids: ReadonlySet<string>): string {
-  // One at a time: the comma that goes depends on what stays.
+  // One at a time, because which comma must go depends on the entries that stay.
   return [...ids].reduce(
     (rest, id) =>
       edited(rest, (root) => {
@@ -57,7 +57,7 @@ function edited(text: string, edit: (root: Node) => readonly Edit[]): string {
   if (root === undefined) return text
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
   let [done, at] = ['', 0]
-  // Of two edits at one place, the one that was made first comes first.
+  // Edits at the same place keep their order.
   for (const { offset, length, content } of edit(root).toSorted((a, b) => a.offset - b.offset)) {
     done += text.slice(at, offset) + content.replaceAll('\n', eol)
     at = offset + length
@@ -80,13 +80,13 @@ const BLOCK_COMMENT: SyntaxKind = 13
 const LINE_BREAK: SyntaxKind = 14
 const SPACE: SyntaxKind = 15
 
-/** What follows a value. */
+/** What follows a value in the text. */
 interface Following {
-  /** The place after its comma; undefined: it has none. */
+  /** The offset after its comma. Undefined: it has none. */
   readonly comma: number | undefined
-  /** The place after its comma and after comments on the same line, which belong to it. */
+  /** The offset after its comma and after comments on the same line, which belong to it. */
   readonly lineEnd: number
-  /** Whether such a comment ends with the line. */
+  /** Whether one of these comments ends with the line (`//`). */
   readonly inComment: boolean
 }
 
@@ -112,13 +112,13 @@ function following(text: string, end: number): Following {
   return { comma, lineEnd, inComment }
 }
 
-/** `content` as the last item or property of `parent`, on lines of its own. */
+/** Adds `content` as the last item or property of `parent`, on separate lines. */
 function appended(text: string, parent: Node, content: string): readonly Edit[] {
   const last = parent.children?.at(-1)
   const close = endOf(parent) - 1
   if (last === undefined) {
     const begin = lineStart(text, close)
-    // The closing bracket has a line of its own, or gets one.
+    // The closing bracket has its own line, or gets one.
     return begin < close ? [insertion(begin, `\n${content}`)] : [insertion(close, `\n${content}\n${indentOf(text, parent)}`)]
   }
   const { comma, lineEnd } = following(text, endOf(last))
@@ -131,7 +131,7 @@ function appended(text: string, parent: Node, content: string): readonly Edit[] 
 
 const insertion = (offset: number, content: string): Edit => ({ offset, length: 0, content })
 
-/** The spaces before the line on which a node begins. */
+/** The indentation of the line on which a node begins. */
 function indentOf(text: string, { offset }: Node): string {
   return /^[ \t]*/.exec(text.slice(text.lastIndexOf('\n', offset) + 1))?.[0] ?? ''
 }
@@ -161,11 +161,11 @@ function keyEdits(text: string, object: Node, changes: KeyChanges): readonly Edi
   ]
 }
 
-/** Cuts one of `siblings` with the comma that belongs to it. */
+/** Removes one of `siblings` with its comma. */
 function removal(text: string, node: Node, siblings: readonly Node[]): readonly Edit[] {
   const { comma } = following(text, endOf(node))
   const end = comma ?? endOf(node)
-  // The line break before it may end a comment, so it goes only if another one follows.
+  // The line break before it may end a comment, so it is removed only if another one follows.
   const start = /^[ \t]*\r?\n/.test(text.slice(end, end + 200)) ? lineStart(text, node.offset) : node.offset
   const cut = { offset: start, length: end - start, content: '' }
   const before = siblings[siblings.indexOf(node) - 1]
@@ -181,7 +181,7 @@ function lineStart(text: string, offset: number): number {
   return text[begin - 1] === '\r' ? begin - 1 : begin
 }
 
-/** An entry as the shipped set spells it: one key a line, everything inside it on that line. */
+/** Formats an entry like the shipped set: one line for each key with its whole value. */
 function entryText(entry: object): string {
   const lines = Object.entries(entry).flatMap(([key, value]) =>
     value === undefined ? [] : [`      ${JSON.stringify(key)}: ${inline(value)}`],
@@ -189,7 +189,7 @@ function entryText(entry: object): string {
   return `    {\n${lines.join(',\n')}\n    }`
 }
 
-/** JSON on one line, with spaces as a person writes it. */
+/** Formats JSON on one line, with spaces after colons and commas. */
 function inline(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'

@@ -10,22 +10,22 @@ import { configError, type Problem, problemsOf } from './problems.ts'
 import { EMPTY_SET_TEXT, type SetList } from './set-edit.ts'
 import { trustedSetSchema } from './trusted-set.ts'
 
-/** A set that is about to be changed. */
+/** A trusted set that is open for changes. */
 export interface OpenSet {
   readonly file: string
   readonly text: string
-  /** Whether the file is there already. */
+  /** Whether the file exists. */
   readonly exists: boolean
   /** Its entries, with the defaults of the schema. */
   readonly entries: readonly SetEntry[]
 }
 
-/** Everybody may read a set; its owner alone may change it. */
+/** All users may read a set. Only its owner may change it. */
 const MODE = 0o644
 
 /**
- * Opens a set to change it; a file that is not there counts as an empty set. Rejects with an
- * EnigmError `config` that names every problem: an invalid set is mended by hand.
+ * Opens a set to change it. A missing file counts as an empty set. If the set is invalid, it
+ * rejects with an EnigmError `config` that lists every problem: a person must fix the file.
  */
 export async function openSet(file: string): Promise<OpenSet> {
   const reading = await readGuarded(file)
@@ -50,13 +50,13 @@ export function entriesIn(set: object): readonly SetEntry[] {
 }
 
 /**
- * Which of these entries a set may hold, with the defaults of the schema, and why the others may
- * not: a clause for each.
+ * Checks entries. `good`: those that a set may hold, with the defaults of the schema. `faults`: a
+ * clause for each of the others.
  */
 export function acceptable(entries: readonly SetEntry[]): { readonly good: readonly SetEntry[]; readonly faults: readonly string[] } {
   const faults: string[] = []
   let good = entries
-  // A faulty entry may hide another fault of the same kind, but not for long.
+  // A faulty entry may hide faults of other entries, so the check is repeated without it.
   for (let round = 0; round < 4; round++) {
     const lists = Object.fromEntries(LISTS.map((kind) => [kind, good.filter((entry) => entry.kind === kind)]))
     const { resolvers = [], relays = [] } = lists
@@ -77,22 +77,22 @@ export function acceptable(entries: readonly SetEntry[]): { readonly good: reado
   return { good: [], faults }
 }
 
-/** An entry as it is written: without keys that say nothing. */
+/** An entry as it is written to the file: without empty values. */
 export function written({ value }: SetEntry): object {
   const isEmpty = (one: unknown) => typeof one === 'object' && one !== null && Object.keys(one).length === 0
   return Object.fromEntries(Object.entries(value).filter(([key, one]) => key === 'addresses' || !isEmpty(one)))
 }
 
 /**
- * Puts a new text in place of a set: in one step, with the mode and the owner of the old file. Only
- * a valid set is written, and only if nobody changed the file meanwhile. Rejects with an EnigmError
+ * Replaces the text of a set in one step, with the mode and the owner of the old file. Only a valid
+ * set is written, and only if nobody has changed the file meanwhile. Rejects with an EnigmError
  * `config`.
  */
 export async function saveSet({ file, text: before, exists }: OpenSet, text: string): Promise<void> {
   if (text === before && exists) return
   if (Buffer.byteLength(text) > MAX_OCTETS)
     throw configError([{ file, path: '', message: `would be larger than ${MAX_OCTETS} octets; remove entries that nobody uses first` }])
-  // Three times as fast as `parseJsonc`, which read the rest of this text before.
+  // This is three times as fast as `parseJsonc`, which has read most of this text before.
   const faults: ParseError[] = []
   const value: unknown = parse(text, faults, { allowTrailingComma: true })
   if (faults.length > 0) throw new EnigmError('internal', 'the edited set is not JSON')

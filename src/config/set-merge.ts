@@ -1,11 +1,11 @@
 import { type EntryValue, type SetEntry, unusedId } from './listed-entries.ts'
 import type { KeyChanges, SetList } from './set-edit.ts'
 
-/** What a list may say about an entry; everything else in the set belongs to the person. */
+/** The keys of an entry that a list may change. Only a person changes the others. */
 const CARRIED = ['authenticationDomainName', 'addresses', 'transports', 'spkiPins', 'certHashes', 'type', 'port', 'path', 'claims'] as const
 type Carried = (typeof CARRIED)[number]
 
-/** What changes in an entry, in the words of the status. */
+/** What changes in an entry. The status uses the same words. */
 export type ChangeKind = 'addresses' | 'names' | 'pins' | 'transports' | 'claims' | 'withdrawn'
 
 const KIND: Readonly<Record<Carried, ChangeKind>> = {
@@ -26,22 +26,22 @@ export interface EntryChange {
   readonly id: string
   readonly what: readonly ChangeKind[]
   readonly keys: KeyChanges
-  /** The values before, by the same keys. */
+  /** The old values, by the same keys. */
   readonly before: KeyChanges
 }
 
-/** What becomes of each entry of a list. */
+/** What to do with each entry of a list. */
 export interface MergePlan {
   readonly add: readonly SetEntry[]
   readonly change: readonly EntryChange[]
-  /** How many are in the set already. */
+  /** How many entries the set already holds without a change. */
   readonly same: number
 }
 
 /**
- * Compares a list with a set. An entry that came from this list is changed; one that a person
- * wrote, or that came from another list, never is: a different resolver of the same name gets a
- * number, and one that the set already holds under any name is left out.
+ * Compares a list with a set. Only entries that came from this list are changed. Entries that a
+ * person wrote, or that came from another list, stay. A different resolver with the same name is
+ * added with a number. A resolver that the set already holds under any name is left out.
  */
 export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[], isOwn: Pairing = sameList): MergePlan {
   const byId = new Map(set.map((entry) => [keyOf(entry.kind, entry.value.id), entry]))
@@ -66,7 +66,7 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
   return { add, change, same }
 }
 
-/** The name of an entry among those of both lists. */
+/** The key of an entry among the entries of both lists. */
 export const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
 const nameOf = ({ kind, value }: SetEntry) => `${kind} ${String(value.authenticationDomainName ?? '').toLowerCase()}`
 
@@ -81,30 +81,31 @@ function grouped(entries: readonly SetEntry[]): ReadonlyMap<string, readonly Set
 }
 
 /**
- * Whether an entry of the set is the one that an entry of a list describes; their ids are alike.
+ * Whether an entry of the set is the one that an entry of a list describes. Both have the same id,
+ * perhaps with a number.
  */
 type Pairing = (entry: SetEntry, listed: SetEntry) => boolean
 
 const sameList: Pairing = ({ value }, listed) => listed.value.list !== undefined && value.list === listed.value.list
 
 /**
- * For the list of a configured source: its own entries, and those that no other source maintains,
- * if a name or an address says that they are the same resolver.
+ * The pairing for the list of a configured source. It may change its own entries, and entries that
+ * no other source maintains if they have the same name or an address in common.
  */
 function maintainedBy(sources: ReadonlySet<string>): Pairing {
   return (entry, listed) => {
     const { list } = entry.value
     if (list === listed.value.list) return true
     if (typeof list === 'string' && sources.has(list)) return false
-    // A relay of DNSCrypt has no name.
+    // A DNSCrypt relay has no name.
     const named = entry.value.authenticationDomainName !== undefined && nameOf(entry) === nameOf(listed)
     return named || entry.value.addresses.some((address) => listed.value.addresses.includes(address))
   }
 }
 
 /**
- * As `mergePlan`, for the list of a configured source. An entry that came from this list and is in
- * it no longer is a change too: `withdrawn`. `sources`: the ids of all sources.
+ * The same as `mergePlan`, for the list of a configured source. An entry that came from this list
+ * but is no longer in it is a change too: `withdrawn`. `sources`: the ids of all sources.
  */
 export function sourcePlan(set: readonly SetEntry[], listed: readonly SetEntry[], source: string, sources: ReadonlySet<string>): MergePlan {
   const plan = mergePlan(set, listed, maintainedBy(sources))
@@ -131,9 +132,9 @@ function ownOf(listed: SetEntry, byId: ReadonlyMap<string, SetEntry>, isOwn: Pai
   return undefined
 }
 
-/** What `listed` changes in `entry`; undefined: nothing. */
+/** The changes that `listed` makes to `entry`. Undefined: none. */
 export function changeOf(entry: SetEntry, listed: SetEntry): EntryChange | undefined {
-  // A list of stamps holds no pins of keys, and not every address: what it does not say stays.
+  // A list of stamps holds no key pins and not every address, so these stay if it holds none.
   const silent = (key: Carried) => (key === 'spkiPins' || key === 'addresses') && listOf(listed.value[key]).length === 0
   const said: EntryValue = { ...listed.value, ...withOwnParts(entry.value.transports, listed.value.transports) }
   const keys = CARRIED.filter((key) => !silent(key) && !isSame(comparable(key, entry.value[key]), comparable(key, said[key])))
@@ -150,8 +151,8 @@ export function changeOf(entry: SetEntry, listed: SetEntry): EntryChange | undef
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
 /**
- * The transports of a list, with what the person added to the entry: transports that the list does
- * not mention, the relays, which are the person's choice alone, and pinned keys of a target.
+ * The transports of a list, with what the person has added to the entry: transports that the list
+ * does not mention, relays (which only a person chooses), and pinned keys of a target.
  */
 function withOwnParts(ours: unknown, theirs: unknown): { readonly transports?: Readonly<Record<string, unknown>> } {
   if (ours === undefined && theirs === undefined) return {}
@@ -165,7 +166,8 @@ function withOwnParts(ours: unknown, theirs: unknown): { readonly transports?: R
 }
 
 /**
- * Absent and empty say the same; the order of addresses is a preference, that of hashes is none.
+ * A value in a form for comparison. Absent and empty are equal. The order of addresses matters,
+ * because it is a preference; the order of hashes does not.
  */
 function comparable(key: Carried, value: unknown): unknown {
   if (key === 'certHashes' || key === 'spkiPins') return Array.isArray(value) ? value.toSorted() : []
@@ -173,7 +175,7 @@ function comparable(key: Carried, value: unknown): unknown {
   return value
 }
 
-/** Whether `entry` already reaches what `listed` describes, and asks for no weaker a proof. */
+/** Whether the first entry already covers the second: the same resolver, with proof as strong. */
 function covers({ value: ours }: SetEntry, { value: theirs }: SetEntry): boolean {
   const transports = recordOf(ours.transports)
   return (
@@ -187,7 +189,7 @@ function covers({ value: ours }: SetEntry, { value: theirs }: SetEntry): boolean
 const hashesOf = ({ certHashes }: EntryValue): readonly unknown[] => (Array.isArray(certHashes) ? certHashes : [])
 const recordOf = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})
 
-/** Equal values, whatever the order of their keys. */
+/** Whether two values are equal. The order of keys does not matter. */
 function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(sorted(a)) === JSON.stringify(sorted(b))
 }

@@ -3,8 +3,8 @@ import { described } from './fields.ts'
 
 /**
  * When a changed setting takes effect. `reload`: when the files are read again. `start`: at the
- * next start of the service. `stop-at-start`: a setting that is switched on takes effect at a
- * reload; one that is switched off stays on until the next start.
+ * next start of the service. `stop-at-start`: switching it on takes effect at a reload; switching
+ * it off takes effect at the next start.
  */
 export type Effect = 'reload' | 'start' | 'stop-at-start'
 
@@ -32,7 +32,7 @@ export const schemasOf = <Table extends WithSchemas>(table: Table) =>
   Object.fromEntries(Object.entries(table).map(([key, { schema }]) => [key, schema])) as Schemas<Table>
 
 /**
- * A setting with a default. `says`: its purpose in one sentence, for the reference and for editors.
+ * A setting with a default. `says`: its purpose in one sentence. The reference and editors show it.
  */
 export function setting<const Schema extends v.GenericSchema, const Default extends v.InferInput<Schema>>(
   effect: Effect,
@@ -43,7 +43,7 @@ export function setting<const Schema extends v.GenericSchema, const Default exte
   return { effect, schema: v.optional(described(says, schema), fallback) }
 }
 
-/** A setting that may be absent. */
+/** A setting without a default. It may be absent. */
 export function absent<const Schema extends v.GenericSchema>(effect: Effect, says: string, schema: Schema) {
   return { effect, schema: v.exactOptional(described(says, schema)) }
 }

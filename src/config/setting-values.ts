@@ -3,21 +3,21 @@ import { allowList, cidrProblem } from './cidr.ts'
 import { checked, text } from './fields.ts'
 import { listenProblem, parseListen } from './listen-address.ts'
 
-/* The values of single settings. */
+/* The schemas of single settings. */
 
-/** Where a listener is opened. */
+/** The address and port of a listener. */
 export const listenText = v.pipe(text(128), checked(listenProblem))
 /** A block of addresses. */
 export const cidrText = v.pipe(text(64), checked(cidrProblem))
 
-/** RFC 8467 section 4.1: the block is a power of two. */
+/** The padding block of queries: 0, or 16 to 512 octets. RFC 8467 section 4.1 recommends 128. */
 export const queryBlock = v.pipe(
   v.number('must be 0 or a whole number from 16 to 512'),
   v.integer('must be 0 or a whole number from 16 to 512'),
   v.check((block) => block === 0 || (block >= 16 && block <= 512), 'must be 0 (no padding) or from 16 to 512; RFC 8467 recommends 128'),
 )
 
-/** A name that stands for itself and all names below it. */
+/** A name. It means itself and all names below it. */
 export const zoneText = v.pipe(
   text(253),
   v.check(
@@ -27,7 +27,7 @@ export const zoneText = v.pipe(
 )
 
 const isLoopback = allowList(['127.0.0.0/8', '::1/128'])
-/** Where the page is served: only programs of this host reach it. */
+/** The place of the page. Only programs of this host can reach it. */
 export const pagePlace = v.pipe(
   text(104),
   v.check(
@@ -36,7 +36,7 @@ export const pagePlace = v.pipe(
   ),
 )
 
-/** An account of this host. */
+/** A user account of this host. */
 export const userText = v.pipe(
   text(64),
   v.check((user) => /^([a-z_][\w.-]*\$?|\d+(:\d+)?)$/i.test(user), 'must be a user name, a user number, or UID:GID, as in "enigm-dns"'),

@@ -43,7 +43,7 @@ const shaping = {
 }
 
 const cache = {
-  // Places in the table are 31-bit numbers of units of 16 octets.
+  // The cache addresses units of 16 octets with 31-bit numbers.
   maxBytes: setting(
     'start',
     'The memory limit of the answer cache in octets, including bookkeeping.',
@@ -75,7 +75,7 @@ const rebinding = {
     false,
   ),
   allow: setting('reload', 'Names, and all names below them, that may have private addresses.', distinct(zoneText, 1000, 0), []),
-  allowAddresses: setting('reload', 'Address blocks that any name may have.', distinct(cidrText, 1000, 0), []),
+  allowAddresses: setting('reload', 'Address blocks that the answers for any name may contain.', distinct(cidrText, 1000, 0), []),
 }
 
 const system = {
@@ -106,7 +106,7 @@ const page = {
 const odoh = {
   configFetch: setting(
     'reload',
-    'How the key of an oblivious resolver is fetched if the trusted set pins none, or the resolver refuses it. `proxied`: only over the proxies of `via`; without proxies it must be pinned. `direct`: also from this host, whose address the resolver then sees, but no name: docs/odoh.md.',
+    'How the key of an ODoH resolver is fetched if the trusted set pins none, or if the resolver refuses it. `proxied`: only over the proxies of `via`; without proxies the key must be pinned. `direct`: also from this host. The resolver then sees the address of this host, but no name: docs/odoh.md.',
     word('proxied', 'direct'),
     'proxied',
   ),
@@ -122,14 +122,14 @@ const log = {
 }
 
 /**
- * Every key of the configuration, declared only here. The schema, the defaults, the JSON Schema,
- * docs/configuration.md, the excerpt in README.md, and the settings that wait for the next start
- * with their warning are derived from it.
+ * All keys of the configuration. They are declared only here. The schema, the defaults, the JSON
+ * Schema, docs/configuration.md, the excerpt in README.md, and the warning about settings that need
+ * a restart are derived from this table.
  */
 export const SETTINGS = {
   listen: setting(
     'reload',
-    'The addresses for clients: ADDRESS:PORT or [IPV6]:PORT. 0.0.0.0 or [::] means every address of an interface; of 127.0.0.0/8 it includes only 127.0.0.1.',
+    'The addresses for clients: ADDRESS:PORT or [IPV6]:PORT. 0.0.0.0 or [::] means all addresses of all interfaces, but only 127.0.0.1 of the block 127.0.0.0/8.',
     distinct(listenText, 64, 1, (place) => sameEndpoint(String(place))),
     ['127.0.0.53:53'],
   ),
@@ -140,7 +140,7 @@ export const SETTINGS = {
   ),
   use: absent(
     'reload',
-    'The resolvers to use, from the trusted set: their ids, or an object that says what they must state (docs/resolvers.md). Absent: every resolver that is enabled there.',
+    'The resolvers to use, from the trusted set: their ids, or an object with criteria (docs/resolvers.md). Absent: every resolver that is enabled there.',
     useSchema,
   ),
   forward: setting('reload', 'Zones that have their own resolvers (split DNS): docs/rules.md.', forwardRules, []),
@@ -154,26 +154,26 @@ export const SETTINGS = {
   ),
   split: setting(
     'reload',
-    'How names are divided among the operators. `none`: the fastest resolver gets all. `by-site`: each site stays with one operator. `rotate`: sites are divided again each day. docs/split.md',
+    'How names are divided among the operators. `none`: the fastest resolver gets all names. `by-site`: each site stays with one operator. `rotate`: sites are divided again each day. docs/split.md',
     word('none', 'by-site', 'rotate'),
     'none',
   ),
   proxies: setting('reload', 'The proxies on the way to resolvers, by name. They are used only if `via` names them.', proxies, {}),
   via: setting(
     'reload',
-    'The proxies on the way to every resolver, the nearest first; at most three. A resolver of the trusted set may have its own `via`. A proxy that is down is never left out.',
+    'The proxies on the way to every resolver, the nearest first; at most three. A resolver of the trusted set may have its own `via`. While a proxy is down, queries over it fail; it is never bypassed.',
     via,
     [],
   ),
   usageProfile: setting(
     'reload',
-    '`strict`: only authenticated resolvers are used (RFC 8310). `opportunistic`: encrypted, but possibly to an impostor.',
+    '`strict`: only authenticated resolvers are used (RFC 8310). `opportunistic`: queries are encrypted, but the resolver may be an impostor.',
     word('strict', 'opportunistic'),
     'strict',
   ),
   allowDnscryptCertificates: setting(
     'reload',
-    'Whether the certificates of DNSCrypt resolvers may be asked for in cleartext under `strict`: they show which resolver is used, and no name. docs/transports.md',
+    'Whether the certificates of DNSCrypt resolvers may be fetched in cleartext under `strict`. This shows which resolver is used, but no name. docs/transports.md',
     yesNo,
     false,
   ),
@@ -268,7 +268,7 @@ export const SETTINGS = {
     'The directory for keys, the audit log and the saved cache, relative to this file; each instance needs its own. Default: docs/files.md.',
     text(4096),
   ),
-  user: absent('start', 'The user that a service started by root continues as, once its ports are open: docs/files.md.', userText),
+  user: absent('start', 'The user to which a service that root starts changes, once its ports are open: docs/files.md.', userText),
   system: {
     settings: system,
     schema: v.optional(described('How the system uses this service: docs/system.md.', inner(system)), {}),
@@ -287,12 +287,14 @@ export const SETTINGS = {
   },
 } as const satisfies Readonly<Record<string, Setting | Group>>
 
-/** Keys of earlier versions, and the message for a file that still has one. */
+/** The keys of earlier versions, with the message for a file that still has one. */
 const GONE: Readonly<Record<string, string>> = {
-  dohClient: 'was removed: there is one HTTP/2 client for DoH now, the former "lean"; delete the line',
+  dohClient: 'was removed, because there is only one HTTP/2 client for DoH; delete the line',
 }
 
-/** The configuration in a file; every key is optional, and the schema adds the defaults. */
+/**
+ * The schema of the configuration in a file. Every key is optional, and the schema adds defaults.
+ */
 export const configSchema = closed(
   { $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))), ...schemasOf(SETTINGS) },
   (key) => (Object.hasOwn(GONE, key) ? GONE[key] : misplaced(key)),
@@ -320,8 +322,8 @@ export const EFFECTS = Object.fromEntries(
 ) as Readonly<Record<SettingPath, Effect>>
 
 /**
- * The message for a key that belongs in another object of the configuration; undefined if there is
- * no such key.
+ * The message for a key that belongs in another object of the configuration. Undefined: no object
+ * has this key.
  */
 function misplaced(key: string): string | undefined {
   if (Object.hasOwn(TABLE, key)) return 'does not belong in this object; move it to the top level of the file'
@@ -329,11 +331,11 @@ function misplaced(key: string): string | undefined {
   return group === undefined ? undefined : `does not belong here; move it into "${group}", as in "${group}": { "${key}": ... }`
 }
 
-/** The configuration from a file, with defaults, and paths as written. */
+/** The configuration from a file, with defaults. Paths are as written. */
 export type ConfigFile = v.InferOutput<typeof configSchema>
 
 /**
- * The configuration in force: paths are absolute, and `use` holds the ids of the resolvers in use,
+ * The configuration in force. Paths are absolute, and `use` holds the ids of the resolvers in use,
  * in order.
  */
 export type Config = Readonly<

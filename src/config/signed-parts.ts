@@ -5,14 +5,13 @@ import type { SignedPolicy } from './policy-from.ts'
 import type { Config, ConfigFile } from './settings.ts'
 
 /**
- * The parts of a configuration that signatures prove. What is not configured is not loaded: each
- * module is imported where it is needed.
+ * The signed parts of a configuration. Each module is imported only if its part is configured.
  */
 
 /** The settings of signed parts, with absolute paths. */
 export type SignedParts = Pick<Config, 'stateDir' | 'updates' | 'sources' | 'policyFrom'>
 
-/** The settings of signed parts of a file in the directory `base`. */
+/** The settings of signed parts, with paths that are relative to `base` made absolute. */
 export function placed({ stateDir, sources, policyFrom, updates }: ConfigFile, base: string): SignedParts {
   const at = (file: string) => resolve(base, file)
   return {
@@ -24,7 +23,7 @@ export function placed({ stateDir, sources, policyFrom, updates }: ConfigFile, b
 }
 
 /**
- * The policy of `policyFrom`; undefined: there is none, or it has problems, which are collected.
+ * The policy of `policyFrom`. Undefined: there is none, or it has problems, which are collected.
  */
 export async function signedPolicyOf({ policyFrom, stateDir }: SignedParts, collect: CollectProblem): Promise<SignedPolicy | undefined> {
   if (policyFrom === undefined) return undefined
@@ -32,7 +31,7 @@ export async function signedPolicyOf({ policyFrom, stateDir }: SignedParts, coll
   return signedPolicy(policyFrom, stateDir, collect)
 }
 
-/** The rules in force: those that are signed, and those of the configuration added. */
+/** The rules in force: the signed rules, with those of the configuration added. */
 export async function combinedPolicy(
   { policy }: ConfigFile,
   signed: SignedPolicy | undefined,
@@ -44,7 +43,7 @@ export async function combinedPolicy(
   return { policy: addedPolicy(signed.policy, policy, (path, message) => collect({ file, path, message })) }
 }
 
-/** The set with the changes of signed lists, if `updates` says so. */
+/** The set with the changes of signed lists applied, if `updates` is `apply`. */
 export async function withAppliedLists(set: SetReading, { sources = [], updates, stateDir }: SignedParts): Promise<SetReading> {
   if (sources.length === 0 || updates !== 'apply') return set
   const { withLists } = await import('./source-lists.ts')

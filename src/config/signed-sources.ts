@@ -12,7 +12,7 @@ const keyText = v.pipe(
 const source = v.pipe(
   closed({
     id: described(
-      'The name of the list, which its entries in the trusted set carry.',
+      'The name of the list. Its entries in the trusted set get this name.',
       v.pipe(
         text(63),
         v.regex(/^[a-z0-9][a-z0-9_-]*$/, 'must consist of a-z, 0-9, hyphen and underscore, and begin with a letter or digit'),
@@ -35,10 +35,10 @@ const source = v.pipe(
   v.check(({ url, file }) => (url === undefined) !== (file === undefined), 'must name where the list is: either "url" or "file"'),
 )
 
-/** `sources`, each with an id of its own. */
+/** The schema of `sources`. Each source has a different id. */
 export const sourcesSchema = distinct(source, 16, 1, (one) => Reflect.get(Object(one), 'id'))
 
-/** The purposes of the settings whose values signatures prove. */
+/** The descriptions of the settings for signed parts. */
 export const SAYS = {
   policyFrom:
     'A policy of an organisation, in a file that is signed with minisign. The rules in `policy` can only add to it: docs/policy.md.',

@@ -5,7 +5,7 @@ import { acceptable } from './set-file.ts'
 import { type EntryChange, sourcePlan } from './set-merge.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** What the lists of all sources would change in a set. */
+/** What the list of one source would change in a set. */
 export interface ListedChanges {
   readonly source: ListSource
   readonly reading: ListReading
@@ -26,20 +26,20 @@ export function listedChanges(set: readonly SetEntry[], sources: readonly ListSo
   })
 }
 
-/** Resolvers in the form of entries. */
+/** Converts resolvers to entries. */
 export function asEntries(resolvers: readonly TrustedResolver[]): readonly SetEntry[] {
   return resolvers.map(({ ca: _ca, relay: _relay, dnscryptRelay: _dnscryptRelay, ...value }) => ({ kind: 'resolvers', value }))
 }
 
-/** The relays that resolvers are reached through, in the form of entries, each once. */
+/** Converts the relays of resolvers to entries, each once. */
 export function relayEntries(resolvers: readonly TrustedResolver[]): readonly SetEntry[] {
   const relays = resolvers.flatMap(({ relay, dnscryptRelay }) => [relay, dnscryptRelay].filter((one) => one !== undefined))
   return [...new Map(relays.map((one) => [one.id, one])).values()].map(({ ...value }) => ({ kind: 'relays', value }))
 }
 
 /**
- * The resolvers of a set with what the lists change in them, for `"updates": "apply"`. Where two
- * sources speak of one entry, the first one counts.
+ * The resolvers of a set with the changes of the lists, for `"updates": "apply"`. If two sources
+ * change one entry, the first source counts.
  */
 export function withLists(
   resolvers: readonly TrustedResolver[],
@@ -52,7 +52,7 @@ export function withLists(
   return resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys))
 }
 
-/** The resolver with a change; without it, if no set may hold the result. */
+/** The resolver with a change. The change is ignored if its result would be invalid. */
 function changed(resolver: TrustedResolver, keys: EntryChange['keys'] | undefined): TrustedResolver {
   const [entry] = asEntries([resolver])
   if (keys === undefined || entry === undefined) return resolver

@@ -1,7 +1,7 @@
 /**
- * Why `text` cannot be the address of a source, as a clause with its fix that follows the key;
- * undefined: it can. Only https: a list or a set of resolvers that came in cleartext could have
- * been written by anybody on the path.
+ * A clause that says why `text` cannot be the address of a source, with the fix. Undefined: it can.
+ * Only https is allowed: anybody on the path could change a list or a set of resolvers that comes
+ * in cleartext.
  */
 export function sourceUrlProblem(text: string): string | undefined {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -12,7 +12,7 @@ export function sourceUrlProblem(text: string): string | undefined {
   return url.hash === '' ? undefined : 'must not have a part after #; remove it'
 }
 
-/** The last part of the path of an address: the name under which its file was signed. */
+/** The file name in an address: the last part of its path. The signature names it. */
 export function fileNameOf(address: string): string {
   const { pathname } = new URL(address)
   const name = pathname.slice(pathname.lastIndexOf('/') + 1)

@@ -1,17 +1,17 @@
 import { readStamp, type Stamp } from './stamps.ts'
 
-/** Limit of a list: the largest public one has 200 KB. */
+/** Limit of a list in octets. The largest public one has 200 KB. */
 export const MAX_LIST_OCTETS = 4_194_304
 /** Limit of entries in one list. */
 export const MAX_LIST_ENTRIES = 5000
-/** What is beyond it in a line is not read: no stamp is so long. */
+/** Limit of a line. The rest of a longer line is not read: no stamp is as long. */
 const MAX_LINE = 8192
-/** Limit of faults that are named. */
+/** Limit of faults that are reported. */
 const MAX_FAULTS = 20
 
 /** A stamp of a list, under its heading. */
 export interface ListedStamp {
-  /** The text of the heading; undefined: there is none above it. */
+  /** The text of the heading. Undefined: there is no heading above it. */
   readonly name: string | undefined
   readonly stamp: Stamp
   /** Its line in the list, from 1. */
@@ -23,14 +23,14 @@ export interface StampList {
   readonly stamps: readonly ListedStamp[]
   /** At most 20 clauses, each with its line. */
   readonly faults: readonly string[]
-  /** How many stamps were refused; may be more than `faults`. */
+  /** How many stamps were refused. It may be more than there are `faults`. */
   readonly refused: number
 }
 
 /**
- * Reads a list in Markdown: a heading of level 2 or deeper names an entry, and lines that begin
- * with sdns:// below it are its stamps; a list item, a quotation or code may hold them. Everything
- * else is text for people. Never throws.
+ * Reads a list in Markdown. A heading of level 2 or deeper names an entry. Lines below it that
+ * begin with sdns:// are its stamps, also in a list item, a quotation or code. All other text is
+ * ignored. Never throws.
  */
 export function readStampList(text: string): StampList {
   const stamps: ListedStamp[] = []
@@ -89,7 +89,7 @@ function reading(text: string, before: number): { readonly stamp?: Stamp; readon
   return before >= MAX_LIST_ENTRIES ? { fault: `is beyond the limit of ${MAX_LIST_ENTRIES} in one list` } : readStamp(text)
 }
 
-/** A name from a list, for a terminal. */
+/** A name from a list, escaped for a terminal. */
 function printable(name: string): string {
   return name.slice(0, 63).replace(/[^\x20-\x7e]/gu, '?')
 }

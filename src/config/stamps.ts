@@ -2,11 +2,11 @@ import { isIP } from 'node:net'
 import { canonical } from './cidr.ts'
 
 /**
- * DNS stamps (draft-denis-dns-stamps): one text that holds everything that is needed to reach a
- * resolver or a relay.
+ * Reads and writes DNS stamps (draft-denis-dns-stamps). A stamp is one text that holds everything
+ * that is needed to reach a resolver or a relay.
  */
 
-/** What a stamp claims about a resolver; each is a claim of the person who wrote the stamp. */
+/** The claims of a stamp about a resolver. The author of the stamp makes them. */
 export interface StampProperties {
   readonly dnssec: boolean
   readonly noLogs: boolean
@@ -36,20 +36,20 @@ const PORTS: Readonly<Record<StampProtocol, number>> = {
   'odoh-relay': 443,
 }
 
-/** What one stamp says, in canonical spelling. */
+/** The content of a stamp, in canonical spelling. */
 export interface Stamp {
   readonly protocol: StampProtocol
-  /** Absent on a DNSCrypt relay, whose stamp has no room for them. */
+  /** Absent for a DNSCrypt relay: its stamp has no field for them. */
   readonly properties?: StampProperties
-  /** An IP address without brackets; absent: only the name is known. */
+  /** An IP address without brackets. Absent: only the name is known. */
   readonly address?: string
   readonly port: number
-  /** The name in the certificate; absent on DNSCrypt, which has no certificate of that kind. */
+  /** The name in the certificate. Absent for DNSCrypt, which has no TLS certificate. */
   readonly hostname?: string
   readonly path?: string
   /**
-   * SHA-256 of the signed part (TBSCertificate) of certificates in the chain, base64. One match is
-   * enough.
+   * SHA-256 of the signed part (TBSCertificate) of certificates in the chain, in base64. One match
+   * is enough.
    */
   readonly certHashes: readonly string[]
   /** The Ed25519 key that signs DNSCrypt certificates, base64. */
@@ -57,15 +57,15 @@ export interface Stamp {
   readonly providerName?: string
 }
 
-/** A stamp, or why it is refused: a clause. */
+/** A stamp, or a clause that says why it is refused. */
 export type StampReading = { readonly stamp: Stamp; readonly fault?: never } | { readonly stamp?: never; readonly fault: string }
 
 const MAX_TEXT = 4096
 const MAX_HASHES = 32
-/** The properties are a little-endian number of 64 bits, of which these have a meaning. */
+/** The bits of the properties, a little-endian number of 64 bits. Other bits have no meaning. */
 const [DNSSEC, NO_LOGS, NO_FILTER] = [1, 2, 4]
 
-/** A fault of the content; never leaves this file. */
+/** A fault of a stamp. It is thrown and caught in this file only. */
 class Refused extends Error {}
 
 /** Reads a stamp. Never throws. */
@@ -80,15 +80,15 @@ export function readStamp(text: string): StampReading {
 
 function octetsOf(text: string): Buffer {
   const [, body] = /^sdns:(?:\/\/)?([A-Za-z0-9_-]*)={0,2}$/i.exec(text.length > MAX_TEXT ? '' : text) ?? []
-  if (text.length > MAX_TEXT) throw new Refused(`is longer than ${MAX_TEXT} characters, so it is no stamp`)
+  if (text.length > MAX_TEXT) throw new Refused(`is longer than ${MAX_TEXT} characters, so it is not a stamp`)
   if (body === undefined) throw new Refused('is not a stamp: write sdns:// and base64url, as in sdns://AgcAAAAA...')
   const octets = Buffer.from(body, 'base64url')
-  // A length that no base64 has, or bits after the last octet: a character was lost.
+  // Base64 of another length, or with bits after the last octet, lost a character.
   if (octets.toString('base64url') !== body) throw new Refused('is damaged: its base64url has a wrong length or end; copy it again')
   return octets
 }
 
-/** Reads the fields one after the other; every read checks what is left. */
+/** Reads the fields of a stamp one after the other. A field that is cut short throws `Refused`. */
 class Fields {
   readonly #octets: Buffer
   #at = 0
@@ -103,7 +103,7 @@ class Fields {
   octet(): number {
     return this.take(1).readUInt8()
   }
-  /** LP(x): a length and so many octets. */
+  /** LP(x): a length, then that many octets. */
   counted(): Buffer {
     return this.take(this.octet())
   }
@@ -157,7 +157,7 @@ function partsOf(protocol: StampProtocol, fields: Fields): Stamp {
   const certHashes = fields.set().map(hashOf)
   const host = hostOf(fields.text())
   const path = protocol === 'dot' || protocol === 'doq' ? {} : { path: pathOf(fields.text()) }
-  // Plain resolvers that would find the address. They are never asked.
+  // Unencrypted resolvers that could look up the address. They are never asked.
   if (!fields.over) fields.set()
   const named = host.port ?? PORTS[protocol]
   return { protocol, properties, ...addressed(where, named), hostname: host.hostname, ...path, certHashes: [...new Set(certHashes)] }
@@ -179,8 +179,8 @@ function required(text: string): string {
 }
 
 /**
- * "", ":PORT", "1.2.3.4", "1.2.3.4:PORT", "[::1]", "[::1]:PORT"; an address of IPv6 may lack
- * brackets.
+ * Reads an address field: "", ":PORT", "1.2.3.4", "1.2.3.4:PORT", "[::1]" or "[::1]:PORT". An IPv6
+ * address may lack brackets.
  */
 function addressed(text: string, fallback: number): { readonly address?: string; readonly port: number } {
   if (isIP(text) !== 0) return { address: literal(text), port: fallback }
@@ -215,7 +215,7 @@ function nameOf(text: string, what: string): string {
   return name
 }
 
-/** A POST uses a URI template without its variable (RFC 8484 section 4.1). */
+/** The path for POST: the URI template without its variable (RFC 8484 section 4.1). */
 function pathOf(text: string): string {
   const path = text.replace(/\{\?dns\}$/, '')
   if (!/^\/[^\s{}?#]*$/.test(path)) throw new Refused('holds no absolute path, such as /dns-query')
@@ -223,8 +223,8 @@ function pathOf(text: string): string {
 }
 
 /**
- * Writes a stamp that `readStamp` reads back as equal. Throws a RangeError if a part is longer than
- * 255 octets.
+ * Writes a stamp. `readStamp` returns an equal one from the result. Throws a RangeError if a part
+ * is too long.
  */
 export function writeStamp(stamp: Stamp): string {
   const { protocol, port, address, hostname = '', path = '', certHashes } = stamp

@@ -4,13 +4,12 @@ import { type Problem, quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
-/** What the loader checks about transports that keep no schedule or send cleartext. */
+/** The settings that these checks need. */
 type Facts = Pick<ConfigFile, 'via' | 'transports' | 'usageProfile' | 'shaping' | 'allowDnscryptCertificates'>
 
 /**
- * Why the transports of a configuration cannot be used as it says: a certificate of DNSCrypt is
- * asked for in cleartext, some transports keep no schedule or
- * go past proxies, and QUIC needs a newer Node.
+ * Finds transports that cannot be used as configured. DNSCrypt fetches certificates in cleartext,
+ * some transports have no schedule or use no proxy, and QUIC needs a newer Node.
  */
 export function transportProblems(
   { file, setFile }: { readonly file: string; readonly setFile: string },

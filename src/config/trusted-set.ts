@@ -22,7 +22,8 @@ import { certHashes, type DnscryptRelay, idText, relays, type TrustedRelay, targ
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
 /**
- * Claims of an operator about itself; never evidence. A claim that is not published is left out.
+ * The claims of an operator about itself. They are never evidence. A claim that the operator does
+ * not publish is absent.
  */
 const claims = closed({
   logging: v.exactOptional(described('Whether it keeps records that identify a client.', said)),
@@ -83,14 +84,14 @@ const tlsGroup = v.pipe(
 const tls = closed({
   groups: v.exactOptional(
     described(
-      'The groups for the key exchange, the preferred one first. Absent: X25519MLKEM768 where Node has it (24 and later), X25519, P-256, P-384, P-521. If a first message with X25519MLKEM768 gets no answer, it is sent again without it, unless this list has no other group.',
+      'The groups for the key exchange, the preferred one first. Absent: X25519MLKEM768 where Node has it (24 and later), X25519, P-256, P-384, P-521. If a ClientHello with X25519MLKEM768 gets no answer, it is sent again without this group, unless the list has no other group.',
       distinct(tlsGroup, TLS_GROUP_NAMES.length, 1, (name) => tlsGroupOf(String(name)) ?? name),
     ),
   ),
   minVersion: v.exactOptional(described('The lowest version of TLS. Absent: TLSv1.2.', word('TLSv1.2', 'TLSv1.3'))),
 })
 
-/** The query that tests whether a resolver is alive and resolves; no client waits for it. */
+/** The query that tests whether a resolver is alive and resolves names. No client waits for it. */
 const probe = closed({
   name: described('The name of the query.', domainName),
   type: v.optional(
@@ -104,7 +105,7 @@ const resolverKeys = closed({
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   operator: v.exactOptional(described('Who runs it.', text(200))),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
-  source: v.exactOptional(described('Where the operator publishes these figures.', text(2048))),
+  source: v.exactOptional(described('Where the operator publishes these data.', text(2048))),
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
   authenticationDomainName: v.exactOptional(
     described(
@@ -144,7 +145,7 @@ const resolverKeys = closed({
   claims: v.optional(described('What the operator states about itself. Shown as claims.', claims), {}),
 })
 
-/** An enabled resolver is dialled, so its addresses must be known. */
+/** One resolver. Its addresses must be known if it is enabled, because then it is dialled. */
 const resolver = v.pipe(
   resolverKeys,
   v.forward(
@@ -168,12 +169,12 @@ const resolver = v.pipe(
   })),
 )
 
-/** DNSCrypt has no certificate with a name: its provider has a key. */
+/** Whether a resolver offers only DNSCrypt, which has no certificate with a name. */
 function isOnlyDnscrypt(transports: object): boolean {
   return Object.keys(transports).every((transport) => transport === 'dnscrypt')
 }
 
-/** The trusted-resolver set in a file; defaults are applied, and caFile is not read yet. */
+/** The schema of the trusted-resolver set in a file. It adds defaults and does not read caFile. */
 export const trustedSetSchema = closed({
   $schema: v.exactOptional(described('The JSON Schema of this file, for editors.', text(2048))),
   version: described('The version of this format.', v.literal(1, 'must be 1, the only version')),
@@ -189,7 +190,7 @@ export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
 export type Claims = v.InferOutput<typeof claims>
 
 /**
- * One entry of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only
+ * One resolver of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only
  * trusted roots for this resolver. `relay` is the entry that `transports.odoh.relay` names.
  */
 export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & {
@@ -198,7 +199,7 @@ export type TrustedResolver = Readonly<TrustedSet['resolvers'][number]> & {
   readonly dnscryptRelay?: DnscryptRelay
 }
 
-/** Whether a resolver can be asked over a transport: over ODoH, only where a relay is named. */
+/** Whether a resolver can be asked over a transport. ODoH also needs a relay. */
 export function offers({ transports }: Pick<TrustedResolver, 'transports'>, transport: Transport): boolean {
   return transport === 'odoh' ? transports.odoh?.relay !== undefined : transports[transport] !== undefined
 }
