@@ -7,7 +7,7 @@ import { type FileCheck, ownFile, readUnlinked } from '../files/reading.ts'
 import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
-/** The content of an entry; the chain is below. */
+/** The content of one entry, without the chain. */
 export interface AuditEvent {
   readonly what: string
   readonly detail: AuditDetail
@@ -40,17 +40,17 @@ export interface AuditLogOptions {
   readonly maxOctets?: number
 }
 
-/** The newest first: audit.jsonl, audit.1.jsonl ... */
+/** The number of files. The newest is audit.jsonl, then audit.1.jsonl ... */
 const FILES = 5
 const MAX_OCTETS = 1 << 20
 /**
- * A state that flaps must not push older entries out of the log: this many at once, then one per
- * interval. The next entry holds the count of those left out.
+ * Limit of entries: this many at once, then one per interval. So a state that changes all the time
+ * cannot push older entries out of the log. The next entry holds the number of those left out.
  */
 const BURST = 40
 const ONE_EVERY_MS = 30_000
 
-/** The files of the log in `stateDir`, oldest first, also those that do not exist. */
+/** The paths of the log files in `stateDir`, oldest first. Some may not exist. */
 export function auditFiles(stateDir: string): readonly string[] {
   const older = Array.from({ length: FILES - 1 }, (_, i) => join(stateDir, `audit.${FILES - 1 - i}.jsonl`))
   return [...older, join(stateDir, 'audit.jsonl')]
@@ -171,7 +171,7 @@ function linesOf(path: string): readonly string[] {
     .filter((line) => line !== '')
 }
 
-/** A file of the log is a megabyte, and the entry that filled it. */
+/** Limit for reading one log file. A file has at most 1 MB plus one entry. */
 const MAX_READ_OCTETS = 1 << 21
 
 /**
@@ -188,7 +188,7 @@ export function isForeignLog(path: string, judge: FileCheck = ownFile): boolean 
   return !torn && text.split('\n').every((line) => asEntry(line) === undefined)
 }
 
-/** The beginning of every line. */
+/** Every line of a log begins with this text. */
 const BEGINNING = '{"n":'
 
 /** The hash before the first entry of a log. */
@@ -223,7 +223,7 @@ export function chained(head: ChainHead, at: string, what: string, detail: Audit
   return { ...body, hash: hashOf(body) }
 }
 
-/** Computed over the JSON of a list, whose order is fixed, with the detail sorted by key. */
+/** The hash of an entry: over the JSON of a list in fixed order, with the detail sorted by key. */
 function hashOf({ n, at, what, detail, prev }: Omit<AuditEntry, 'hash'>): string {
   const sorted = Object.entries(detail).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return createHash('sha256')
@@ -231,7 +231,7 @@ function hashOf({ n, at, what, detail, prev }: Omit<AuditEntry, 'hash'>): string
     .digest('hex')
 }
 
-/** The entry in a line, or undefined. */
+/** Parses a line. Undefined: it is not an entry. */
 export function asEntry(line: string): AuditEntry | undefined {
   try {
     const parsed = v.safeParse(entry, JSON.parse(line))
@@ -251,15 +251,15 @@ export interface ChainVerdict {
   /** Number of entries in which the log itself records that something is missing. */
   readonly gaps: number
   /**
-   * Whether the chain contains the entry of a head that was stored elsewhere; undefined if none was
-   * given.
+   * Whether the chain contains the entry of a head that was stored elsewhere. Undefined: no head
+   * was given.
    */
   readonly holdsHead?: 'yes' | 'no' | 'rotated-away'
 }
 
 /**
- * Checks lines, oldest first. A person who can write the files can also write another consistent
- * chain; only a head stored elsewhere reveals that.
+ * Checks the lines of a log, oldest first. A person who can write the files can write another valid
+ * chain. Only a head that is stored elsewhere reveals that.
  */
 export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVerdict {
   let head: ChainHead | undefined
@@ -293,7 +293,7 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
   return { consistent: true, gaps, ...(first && { first }), ...(head && { head }), ...holdsHead }
 }
 
-/** A head in the form of `audit head`, and the parser of that form. */
+/** Formats a head as `audit head` prints it. */
 export function headText({ n, hash }: ChainHead): string {
   return `${n}:${hash}`
 }
@@ -302,7 +302,7 @@ export function asHead(text: string): ChainHead | undefined {
   return found === null ? undefined : { n: Number(found[1]), hash: found[2] ?? '' }
 }
 
-/** Records what changed between two verdicts: states, signals, rules. */
+/** Records the changes between two verdicts: states, signals, rules. */
 export interface AuditRecorder {
   judged(verdict: Verdict): void
   /** A new configuration is in force. */
@@ -311,8 +311,8 @@ export interface AuditRecorder {
 }
 
 /**
- * A recorder into `log`. The first verdict is compared with an empty state. Entries hold only
- * predefined words: no detail, no name of a resolver.
+ * Makes a recorder that writes to `log`. The first verdict is compared with an empty state. Entries
+ * hold only predefined words: no details and no names of resolvers.
  */
 export function auditRecorder(log: AuditLog, version: string): AuditRecorder {
   const known = new Map<string, string>()

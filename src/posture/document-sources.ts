@@ -5,7 +5,7 @@ const text = (description: string) => v.pipe(v.string(), is(description))
 const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), is(description))
 const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), is(description))
 
-/** `sources` of the status document: the signed lists, and what they would change. */
+/** The part `sources` of the status document: signed lists, and the changes that they propose. */
 export const sourcesPart = v.pipe(
   v.array(
     v.object({

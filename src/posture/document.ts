@@ -11,8 +11,8 @@ export const SCHEMA = 'enigm-dns/status/1'
 
 const is = v.description
 /**
- * Marks fields that may be shown to others: `x-share` in the JSON Schema, and the list that `status
- * --redact` uses.
+ * Marks fields that may be shown to others. It becomes `x-share` in the JSON Schema, and `status
+ * --redact` uses it.
  */
 const KEEP = { 'x-share': 'keep' } as const
 const CODE = { 'x-share': 'code' } as const
@@ -68,7 +68,7 @@ const resolver = v.object({
   ),
   tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of that connection.')),
   cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
-  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: this Node does not tell it.'))),
+  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: this version of Node does not report it.'))),
   certificateUntil: v.optional(
     v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Until when the certificate of that connection is valid.')),
   ),
@@ -300,13 +300,13 @@ export const statusDocument = v.object({
 })
 
 /**
- * `plaintext` of a document before any packet was sent. The list of code that can open a socket is
- * closed. Each entry has the reason why it sends no cleartext DNS, or the event that counts it
- * (test/ledger.test.ts). A change that adds a sender must add its count, its event and its reason.
+ * `plaintext` of a document before any packet was sent. test/ledger.test.ts lists all code that can
+ * open a socket. Each entry there says why it sends no cleartext DNS, or which event counts it. A
+ * change that adds a sender must add its count, its event and its reason.
  */
 export const NOTHING_IN_CLEARTEXT = { 'captive-portal': 0, 'split-dns': 0, 'dnscrypt-certificate': 0 } as const
 
-/** The type of a document as it is written, and as a reader gets it after validation. */
+/** A status document, as it is written and as a reader gets it after validation. */
 export type StatusDocument = v.InferOutput<typeof statusDocument>
 
 /**
@@ -322,21 +322,20 @@ export function asStatusDocument(value: unknown): StatusDocument | undefined {
 export const REDACTED_SCHEMA = 'enigm-dns/status-redacted/1'
 
 /**
- * How a field is shared according to its mark in the schema; a field without a mark is left out.
+ * How a field is shared, according to its mark in the schema. A field without a mark is left out.
  */
 export type Share = 'keep' | 'count-by-state' | 'code'
 
 /**
- * The part that may be shown to others: exactly the fields that the schema of the document marks
- * (see document.ts, `x-share` in schema/status.schema.json), whatever else a file contains. A new
- * field is left out until it gets a mark.
+ * The part of a document that may be shown to others: exactly the fields that the schema marks
+ * (`x-share` in schema/status.schema.json). A new field is left out until it gets a mark.
  */
 export function redacted(value: unknown): Readonly<Record<string, unknown>> {
   const kept = pick(statusDocument, value)
   return { ...(isRecord(kept) ? kept : {}), schema: REDACTED_SCHEMA }
 }
 
-/** The loose shape of a valibot schema, as far as marks need it. */
+/** The parts of a valibot schema that the marks need. */
 interface SchemaNode {
   readonly type?: unknown
   readonly entries?: Readonly<Record<string, SchemaNode>>
@@ -372,14 +371,14 @@ function walk(node: SchemaNode, value: unknown): unknown {
   return items.length === 0 && (value.length > 0 || !isMarked(item)) ? undefined : items
 }
 
-/** Whether anything in it may be shared: an empty list of something else says that it is empty. */
+/** Whether a schema has marked fields. Without any, even an empty list would reveal something. */
 function isMarked(node: SchemaNode): boolean {
   const bare = node.wrapped ?? node
   if ((shareOf(node) ?? shareOf(bare)) !== undefined) return true
   return [...Object.values(bare.entries ?? {}), ...(bare.item === undefined ? [] : [bare.item])].some(isMarked)
 }
 
-/** Only predefined words pass: free text is left out, even if the field is marked. */
+/** The value if it is a predefined word. Free text is left out, even if the field is marked. */
 function wordOf(node: SchemaNode, value: unknown): unknown {
   return optionsOf(node)?.includes(value) === true ? value : undefined
 }

@@ -10,7 +10,7 @@ const startsFile = v.object({
   bootId: v.string(),
   starts: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   clean: v.boolean(),
-  /** The process that started last; absent in files of older versions. */
+  /** The process that started last. Absent in files of older versions. */
   pid: v.optional(v.number()),
   processStart: v.optional(v.string()),
 })
@@ -22,15 +22,15 @@ export interface EarlierStarts {
   readonly count: number
   readonly clean: boolean
   /**
-   * A process that started here before and still runs: two of them would share the files in
-   * `stateDir`.
+   * An earlier process that still runs. Two processes would share the files in `stateDir`.
+   * Undefined: there is none.
    */
   readonly other: number | undefined
   /** Must be called at the end of a run that ends normally. */
   ended(): void
 }
 
-/** The process that starts; parts that the system does not report are undefined. */
+/** The process that starts. Facts that the system does not report are undefined. */
 export interface StartingProcess {
   readonly bootId: string | undefined
   readonly pid: number
@@ -38,8 +38,8 @@ export interface StartingProcess {
 }
 
 /**
- * Counts this start in `stateDir`. Undefined if the file cannot be written, or if this boot cannot
- * be distinguished from another.
+ * Counts this start in `stateDir`. Undefined: the file cannot be written, or this boot cannot be
+ * distinguished from others.
  */
 export function countStart(
   stateDir: string,
@@ -57,15 +57,14 @@ export function countStart(
   const runs = same && !before.clean && before.pid !== undefined && before.pid !== pid && isSame(before.pid, before.processStart) === true
   return {
     count,
-    // A run that a reboot ended is not counted as a fault, and a process that still runs has not
-    // ended.
+    // A reboot is no fault, and a process that still runs has not crashed.
     clean: !same || before.clean || runs,
     other: runs ? before.pid : undefined,
     ended: () => void writePrivateJson(file, { ...now, clean: true }, 'the process'),
   }
 }
 
-/** The process that started in `stateDir` in this boot and still runs. Changes nothing. */
+/** The process that uses `stateDir` now. Undefined: there is none. Changes nothing. */
 export function runningIn(stateDir: string, bootId: string | undefined, isSame: HostFacts['isSame']): number | undefined {
   const last = readPrivateJson(join(stateDir, 'starts.json'), startsFile)
   if (last?.pid === undefined || last.clean || last.bootId !== bootId) return undefined
@@ -78,9 +77,9 @@ const DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status\//
 const SIGNATURE_DOCUMENT = /^\s*\{\s*"schema"\s*:\s*"enigm-dns\/status-signature\//
 
 /**
- * Files at the paths of the status, its signature and its public key that are something else and
- * would be lost: one clause without its final dot for each. An empty file, and one that a power cut
- * left without content, may be replaced. Throws the system's error.
+ * Finds foreign files at the paths of the status, its signature and its public key, which would be
+ * overwritten. Returns one clause for each. An empty file, and a file that a power cut left without
+ * content, may be replaced. Throws the system's error.
  */
 export function statusFileConflicts(statusFile: string): readonly string[] {
   const is = (what: RegExp) => (text: string) => what.test(text)

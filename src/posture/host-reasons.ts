@@ -1,8 +1,8 @@
 export type Severity = 'info' | 'warn' | 'bad'
 
 /**
- * The texts of one code. `doc` is its line in docs/status.md; texts that depend on the case take
- * the row's arguments.
+ * The texts of one reason code. `doc` is its line in docs/status.md. A text that depends on the
+ * case is a function of the row's arguments.
  */
 export interface ReasonRow<Args> {
   readonly severity: Severity | ((args: Args) => Severity)
@@ -14,13 +14,13 @@ export interface ReasonRow<Args> {
 /** A row of a table of reasons. */
 export const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
 
-/** The fix of a reason that needs none. */
+/** The fix text of a reason that needs no fix. */
 export const NOTHING_TO_FIX = 'Nothing to fix.'
 const NETWORK_DOES_NOT_MATTER = 'Nothing to fix: protection does not depend on the network.'
-/** The fix where the system uses another DNS server. */
+/** The fix text if the system uses another DNS server. */
 export const ASK_THIS_SERVICE = 'Make the system use this service alone: docs/system.md says how.'
 
-/** Reasons about the network, and about whom the system asks: a part of the table in reasons.ts. */
+/** Reasons about the network, and about the DNS servers that the system uses: a part of REASONS. */
 export const HOST_REASONS = {
   'network-untrusted': row({
     severity: 'info',
@@ -55,15 +55,15 @@ export const HOST_REASONS = {
   }),
   'system-taken-over': row<{ by: string; repair: string }>({
     severity: 'warn',
-    doc: 'The system was told to use this service, and another program has it use another DNS server.',
+    doc: 'The system was set up to use this service, but another program changed it to another DNS server.',
     message: ({ by, repair }) => `The system no longer uses this service alone, because of ${by}. ${repair}`,
     mend: 'Stop that program from changing the DNS of the system, then run: enigm-dns system enable',
   }),
   'system-bypasses': row<string>({
     severity: 'warn',
-    doc: 'Links whose own name servers are asked past this service.',
-    message: (links) => `Asked past this service: ${links}.`,
-    mend: 'Take the name servers or domains of that link away where they are set, or set system.vpnDns to "override" for a VPN.',
+    doc: 'Links of this host have their own name servers, and some queries go to these and bypass this service.',
+    message: (links) => `Some queries bypass this service: ${links}.`,
+    mend: 'Remove the name servers or domains of that link where they are set, or set system.vpnDns to "override" for a VPN.',
   }),
   'system-unknown': row<{ by: string; named: boolean }>({
     severity: 'info',
@@ -89,14 +89,14 @@ export const HOST_REASONS = {
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
 
-/** Reasons about signed lists of resolvers: a part of the table in reasons.ts. */
+/** Reasons about signed lists of resolvers: a part of REASONS. */
 export const SOURCE_REASONS = {
   'list-changes': row<{ list: string; ids: readonly string[] }>({
     severity: 'info',
     doc: 'A signed list of resolvers would change resolvers in use. The change waits for a person.',
     message: ({ list, ids }) =>
       `The list ${list} would change ${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' and others' : ''}; the old values stay in force.`,
-    mend: 'Look at the changes with enigm-dns resolvers update; take them with enigm-dns resolvers accept.',
+    mend: 'See the changes with enigm-dns resolvers update; accept them with enigm-dns resolvers accept.',
   }),
   'list-refused': row<{ list: string; why: string }>({
     severity: 'info',
@@ -106,7 +106,7 @@ export const SOURCE_REASONS = {
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
 
-/** A rule of the policy that is not met. */
+/** Makes the row of a policy rule that is not met. */
 export const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
   row<{ rule: string; detail: string }>({
     severity: 'bad',

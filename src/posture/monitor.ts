@@ -14,9 +14,11 @@ export interface MonitorOptions {
   readonly writer: StatusWriter
   readonly clock: Clock
   readonly file: AtomicFile
-  /** Called for each document; must be cheap and must not throw. */
+  /**
+   * Returns the counts of the cache. Called for each document: must be cheap and must not throw.
+   */
   readonly counts: () => CacheCounts
-  /** The lists now, for each document; absent: there are none. */
+  /** Returns the state of the lists. Called for each document. Absent: there are no lists. */
   readonly lists?: () => NonNullable<StatusDocument['lists']>
   /**
    * Called before each write with the reason why the policy lets no query through, or undefined.
@@ -25,8 +27,8 @@ export interface MonitorOptions {
   /** Called for each event after its consequences are written. */
   readonly onEvent?: Emit
   /**
-   * Called at each heartbeat after the status is written: what it observes appears in the next
-   * document, or at once if it changes a verdict.
+   * Called at each heartbeat after the status is written. Its observations appear in the next
+   * document, or at once if they change a verdict.
    */
   readonly onHeartbeat?: () => void
   /** Called for each verdict that is written, for a log of changes. */
@@ -34,10 +36,11 @@ export interface MonitorOptions {
 }
 
 /**
- * Connects reducer, verdict and file. A change for the worse is written before `emit` returns. A
- * change for the better is written at the end of this turn of the event loop, so that the first
- * answer after a start or a failure does not wait for a disk. Events emitted while another one is
- * handled are queued, and handled in order before the outermost `emit` returns.
+ * Keeps the status file up to date: events change the state, the state gives a verdict, and the
+ * verdict is written. A change for the worse is written before `emit` returns. A change for the
+ * better is written at the end of this turn of the event loop, so that the first answer after a
+ * start or a failure does not wait for a disk. Events that are emitted while another one is handled
+ * are queued. They are handled in order before the outermost `emit` returns.
  */
 export interface Monitor {
   /** Handles every event of the program. Never throws. */
@@ -45,24 +48,23 @@ export interface Monitor {
   /** Writes the first document and starts the heartbeat. */
   start(): void
   /**
-   * Takes the setup of an accepted reload; `gate` is called before it returns. `looks`: whether the
-   * observations around the daemon still hold for it; if not, they are discarded.
+   * Uses the setup of an accepted reload. `gate` is called before it returns. `looks`: whether the
+   * observations of the host still hold for the new setup; if not, they are discarded.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
   /** The current document. Changes nothing: the next event or heartbeat records the verdict. */
   document(): StatusDocument
   /**
-   * Writes the last document (offline, reason `stopped`) and ends the heartbeat. Events after it
+   * Writes the last document (offline, reason `stopped`) and ends the heartbeat. Later events
    * change nothing.
    */
   stop(): void
 }
 
 /**
- * At most this many changes for the better are written at once per heartbeat. Further ones wait for
- * the next heartbeat. Changes for the worse never wait, so the file never overstates the
- * protection, and a resolver that alternately fails and answers cannot make the file's mtime follow
- * the queries.
+ * Limit of changes for the better that are written at once, per heartbeat. Further ones wait for
+ * the next heartbeat. So the file's mtime does not follow the queries if a resolver alternately
+ * fails and answers. Changes for the worse never wait, so the file never overstates the protection.
  */
 const BETTER_PER_HEARTBEAT = 5
 
@@ -80,7 +82,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let heartbeatLateMs = 0
   let worstLateMs = 0
   let timer: Timer | undefined
-  /** Timer of a change for the better that is to be written. */
+  /** The timer that will write a change for the better. */
   let soon: Timer | undefined
   let live = false
   const repeated = repeatedAnswers()
@@ -91,7 +93,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     const beat: Heartbeat = { nowMs: o.clock.nowMs(), lateMs: heartbeatLateMs, worstLateMs }
     return report(state, v, o.writer, o.counts(), o.clock.wallMs(), beat, o.lists?.())
   }
-  /** The consequences of the current state: first the gate, then the record, then the file. */
+  /** Acts on the current state: first the gate, then the audit record, then the file. */
   const conclude = (write: 'always' | 'in its time' | 'now if it differs') => {
     const now = judgement()
     o.gate(now.closed)
@@ -109,8 +111,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
     else withdrawIfBetterThan(v)
   }
   const putInTime = (v: Verdict, now: boolean) => {
-    // After a failed write the heartbeat tries again: with a full disk not every event may cost
-    // system calls.
+    // After a failed write only the heartbeat tries again, so that on a full disk not every event
+    // causes system calls.
     if (!writable) return withdrawIfBetterThan(v)
     if (now || onFile === undefined || worse(onFile, v)) return put(v)
     if (soon !== undefined || betterLeft-- <= 0) return
@@ -119,7 +121,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
       turn(() => conclude('now if it differs'))
     })
   }
-  /** If the file cannot be updated and shows a better state than the true one, it is removed. */
+  /** Removes the file if it cannot be updated and shows a better state than the true one. */
   const withdrawIfBetterThan = (v: Verdict) => {
     if (onFile === undefined || !worse(onFile, v)) return
     o.file.withdraw()
@@ -183,8 +185,8 @@ export function createMonitor(o: MonitorOptions): Monitor {
 }
 
 /**
- * Runs one task at a time: a task submitted during another one waits for its turn. No task waits
- * when the outermost call has returned.
+ * Runs one task at a time. A task that is submitted during another one runs after it. When the
+ * outermost call returns, all tasks have run.
  */
 function oneAtATime(take: Emit): (next: Event | (() => void)) => void {
   const waiting: (Event | (() => void))[] = []

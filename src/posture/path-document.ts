@@ -11,7 +11,7 @@ const cell = v.pipe(
   v.maxLength(200),
   v.regex(/^(yes|no|claimed|only together with .+)$/),
   is(
-    '`yes`, `no` (it is given nothing that says it), `claimed` (it depends on what a party says about itself), or `only together with` another party.',
+    '`yes`, `no` (it gets nothing that reveals it), `claimed` (it depends on what a party says about itself), or `only together with` another party.',
   ),
 )
 
@@ -31,7 +31,7 @@ export const pathDocument = v.object({
         ),
         authenticated: v.pipe(
           v.picklist(['ca', 'ca+spki', 'no']),
-          is('What it must prove before anything is sent through it. no: nothing, so anybody on the path can pose as this hop.'),
+          is('How it must prove its identity before anything is sent through it. no: not at all, so anybody on the path can pose as this hop.'),
         ),
         isolated: v.optional(
           v.pipe(
@@ -50,7 +50,7 @@ export const pathDocument = v.object({
       by: v.pipe(v.picklist(['tls', 'hpke', 'dnscrypt']), is('What protects the question on the whole route.')),
       authenticated: v.pipe(
         v.picklist(['ca', 'ca+spki', 'key', 'no']),
-        is('What the resolver must prove before a question is sent. key: only the holder of its public key can read it.'),
+        is('How the resolver must prove its identity before a question is sent. key: only the holder of the private key can read the question.'),
       ),
     }),
     is('What protects the question up to the resolver.'),

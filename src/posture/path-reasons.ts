@@ -1,6 +1,6 @@
 import { row, rule } from './host-reasons.ts'
 
-/** What the routes to the resolvers mean for who can know what, as a part of the reasons. */
+/** Reasons about who can know what on the routes to the resolvers: a part of REASONS. */
 export const PATH_REASONS = {
   'not-separated': row<readonly string[]>({
     severity: 'info',
@@ -25,7 +25,7 @@ export const PATH_REASONS = {
   }),
 } as const
 
-/** The rules of the policy about routes. */
+/** Reasons for policy rules about routes that are not met. */
 export const PATH_RULES = {
   'rule-separation': rule(
     'The policy requires that no single operator knows both the address and the names, and one may. Lookups fail.',

@@ -17,7 +17,7 @@ export function pathsReport({ setup }: Pick<State, 'setup'>, force: ShapingForce
   return setup.paths.map((path) => pathReport(path, hidden, share))
 }
 
-/** Only a profile that is in force hides anything. */
+/** What the shaping profile hides. A profile that is not in force hides nothing. */
 function hiddenBy({ paced, shaping }: State['setup'], { inForce }: ShapingForce): Hidden {
   if (!paced || inForce !== 'yes') return 'nothing'
   return shaping.profile === 'always-on' ? 'sessions' : 'queries'
@@ -46,15 +46,15 @@ function hopReport({ name, kind, operator, protection, credentials, host }: Hop)
   }
 }
 
-/** Routes with the same table, apart from the name of the resolver. */
+/** Routes whose tables are equal except for the name of the resolver. */
 export interface PathGroup {
   /** The resolvers, each with its transports. */
   readonly resolvers: readonly { readonly id: string; readonly over: readonly string[] }[]
-  /** The first of them; its table is that of all. */
+  /** The first route. Its table is valid for all of them. */
   readonly path: PathReport
 }
 
-/** The paths of a document by what is the same about them, in their order. */
+/** Groups the paths of a document by equal tables, in their order. */
 export function groupedPaths(paths: readonly PathReport[]): readonly PathGroup[] {
   const groups = new Map<string, { resolvers: { id: string; over: readonly string[] }[]; path: PathReport }>()
   for (const path of paths) {
@@ -69,13 +69,13 @@ export function groupedPaths(paths: readonly PathReport[]): readonly PathGroup[]
 
 const THE_RESOLVER = 'the resolver'
 
-/** A party or a cell as text, for a group of several resolvers. */
+/** The text of a party or a cell, for a group of several resolvers. */
 export function partyIn({ resolvers, path }: PathGroup, text: string): string {
   const own = resolverParty(path.resolver)
   return resolvers.length > 1 && text.endsWith(own) ? `${text.slice(0, -own.length)}${THE_RESOLVER}` : text
 }
 
-/** What protects the connection to each hop and the question itself, one sentence each. */
+/** Sentences about what protects the connection to each hop, and what protects the question. */
 export function protectionTexts({ route, seal }: PathReport): readonly string[] {
   const hops = route.map((hop, i) => {
     const facts = [

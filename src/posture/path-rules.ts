@@ -17,8 +17,8 @@ function separationAsked(rules: PolicyRules, { setup: { policy }, network }: Ver
 }
 
 /**
- * Judged by the routes alone. A VPN changes nothing: the resolver behind it is given the names, and
- * the VPN the address, but nobody here knows who runs it.
+ * The verdict on `separation`. Only the routes count. A VPN changes nothing: its operator gets the
+ * address and the resolver behind it gets the names, but this program does not know that operator.
  */
 export function separation(rules: PolicyRules, input: VerdictInput): RuleFinding | undefined {
   if (!separationAsked(rules, input)) return undefined
@@ -31,7 +31,7 @@ export function separation(rules: PolicyRules, input: VerdictInput): RuleFinding
   return { verdict: 'met', detail: 'No single operator on the route is given both the address and the names.' }
 }
 
-/** An operator that fails gets no site: its sites go to the others. */
+/** The verdict on `maxShareOfOperator`. The sites of a failed operator go to the other ones. */
 export function operatorShare({ maxShareOfOperator }: PolicyRules, { setup, resolvers }: VerdictInput): RuleFinding | undefined {
   if (maxShareOfOperator === undefined) return undefined
   const sides = setup.generalSides.map((ids) => {
@@ -51,7 +51,7 @@ export function allowedProxies({ allowedProxies }: PolicyRules, { setup: { paths
   return { verdict: 'met', detail: 'No other proxy or relay is on the route to a resolver.' }
 }
 
-/** A jurisdiction is a claim, so that rule is never met, at best claimed. */
+/** The verdict on `diversity`. A jurisdiction is a claim, so that rule is at best claimed. */
 export function diversity({ diversity }: PolicyRules, { setup: { paths } }: VerdictInput): RuleFinding | undefined {
   if (diversity === undefined) return undefined
   const kinds = diversity === 'operators' ? (['operator'] as const) : (['operator', 'jurisdiction'] as const)
@@ -59,7 +59,7 @@ export function diversity({ diversity }: PolicyRules, { setup: { paths } }: Verd
   const of = (is: 'same' | 'unknown') => [...new Set(found.filter((one) => one.is === is).map(({ why }) => why))]
   if (of('same').length > 0) return { verdict: 'not-met', detail: `${sentence(of('same'))}.` }
   if (of('unknown').length > 0) return { verdict: 'cannot-tell', detail: `${sentence(of('unknown'))}.` }
-  return { verdict: 'claimed', detail: 'All differ, according to the configuration and the trusted set.' }
+  return { verdict: 'claimed', detail: 'All of them differ, according to the configuration and the trusted set.' }
 }
 
 const percent = (share: number) => `${Math.round(share * 100)} %`
@@ -69,7 +69,7 @@ function sentence(parts: readonly string[]): string {
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
-/** What the routes mean, where there are hops; nothing for routes that are all direct. */
+/** The reasons about routes. Empty if all routes are direct. */
 export function pathReasons(paths: readonly QueryPath[]): readonly Reason[] {
   const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
   if (first.length === 0) return []

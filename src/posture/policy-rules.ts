@@ -16,8 +16,8 @@ const cannotTell = (detail: string): RuleFinding => ({ verdict: 'cannot-tell', d
 const ids = (resolvers: readonly ResolverInput[]) => resolvers.map((r) => r.setup.id).join(', ')
 
 /**
- * Every rule in force on this network, in the order of the schema; empty if no policy is
- * configured.
+ * The verdicts on all rules in force on this network, in the order of the schema. Empty: no policy
+ * is configured.
  */
 export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly RuleVerdict[] {
   const { policy } = input.setup
@@ -34,8 +34,8 @@ export function ruleVerdicts(input: VerdictInput, force: ShapingForce): readonly
 }
 
 /**
- * The reason why no query may be asked or answered now; undefined: they may. A rule that cannot be
- * evaluated does not permit anything.
+ * The error code if the policy allows no queries now. Undefined: queries are allowed. A rule that
+ * cannot be evaluated counts as not met.
  */
 export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined {
   const unmet = (wanted: RuleCode) => rules.some(({ code, verdict }) => code === wanted && verdict !== 'met')
@@ -46,7 +46,7 @@ export function failClosed(rules: readonly RuleVerdict[]): ErrorCode | undefined
 
 /**
  * The requirement of the policy for a VPN on this network. Until the network is identified, the
- * strictest requirement for any network applies: the rule must not be open until the first check.
+ * strictest requirement for any network applies, so that nothing is allowed too early.
  */
 export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNullable<PolicyRules['vpn']> {
   if (policy === undefined) return 'off'
@@ -54,8 +54,8 @@ export function vpnAsked({ setup: { policy }, network }: VerdictInput): NonNulla
 }
 
 /**
- * Whether every path to a resolver uses a VPN interface, judged by the source address for each
- * pinned address.
+ * The verdict on whether every path to a resolver uses a VPN interface. The source address for each
+ * pinned address shows the interface.
  */
 export function vpnPaths({ vpn }: VerdictInput): RuleFinding {
   return vpn === undefined ? cannotTell('This was not checked yet.') : egressVerdict(vpn)
@@ -146,7 +146,7 @@ function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('According to the trusted set.')
 }
 
-/** An operator that was never tried may or may not answer: it is not counted as either. */
+/** The verdict on `minimumOperators`. Operators that were never tried are not counted. */
 function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
@@ -190,7 +190,7 @@ function systemResolver(rules: PolicyRules, { system, canary }: VerdictInput): R
     : met(`According to ${system.by}.`)
 }
 
-/** The zones that are asked without encryption, and that the policy does not name. */
+/** The zones that are asked without encryption although the policy does not name them. */
 export function exposedZones({ setup: { policy, splitDns } }: VerdictInput): readonly SplitZone[] {
   return splitDns.filter(({ zone }) => policy?.allowCleartext?.includes(zone) !== true)
 }
@@ -210,7 +210,7 @@ function auditRule({ audit }: VerdictInput): RuleFinding {
 }
 
 /**
- * All rules with their verdicts: first those that are not met, then the rest in one line per
+ * The signal policyCompliance. Rules that are not met come first; the others follow in one line per
  * verdict.
  */
 export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly state: SignalState; readonly reasons: readonly Reason[] } {
@@ -229,7 +229,7 @@ export function policyCompliance(verdicts: readonly RuleVerdict[]): { readonly s
   return { state: level, reasons: worstFirst(reasons) }
 }
 
-/** Counts how often each rule of the policy ceased to be met. Bounded by the number of codes. */
+/** Counts for each rule of the policy how often it changed to not met. */
 export class Violations {
   #broken: ReadonlySet<RuleCode> = new Set()
   readonly counts: Partial<Record<RuleCode, number>> = {}

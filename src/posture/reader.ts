@@ -22,10 +22,10 @@ export interface StatusReading {
   readonly path: string
   readonly judgement: Judgement
   readonly exitCode: ExitCode
-  /** One sentence for a person; empty when the file is current. Contains no text from the file. */
+  /** One sentence for a person. Empty if the file is current. It contains no text from the file. */
   readonly message: string
   /**
-   * The document as written, if it could be parsed: believe it only if the judgement is `current`.
+   * The document as written, if it could be parsed. Trust it only if the judgement is `current`.
    */
   readonly document?: StatusDocument
   /** The document including keys that this version does not know. */
@@ -38,7 +38,7 @@ export interface HostFacts {
   readonly wallMs: number
   /**
    * Whether process `pid` is alive and started at `start` (undefined: the writer did not record
-   * it). Undefined if unknown; then the age decides.
+   * it). Undefined: not known; then the age of the file decides.
    */
   readonly isSame: (pid: number, start: string | undefined) => boolean | undefined
 }
@@ -79,8 +79,8 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
   if (document === undefined) return no('malformed', `The file names schema ${SCHEMA} but does not follow it.`)
   const but = (judgement: Judgement, message: string) => ({ ...no(judgement, message), document, raw: value }) as const
 
-  // The process is checked first: the result is more precise than "stale", and does not depend on
-  // the wall clock.
+  // The process is checked first, because the result is more precise than "stale" and does not
+  // depend on the wall clock.
   if (witness.isSame(document.pid, document.processStart) === false) {
     return but('not-running', `Not running: process ${document.pid}, which wrote this file, has ended.`)
   }
@@ -93,8 +93,8 @@ export function judgeText(path: string, text: string, witness: HostFacts): Statu
 }
 
 /**
- * The reading that a person most likely means without a file name: a current one, else one with a
- * document, else the first. `readings` come in order of preference.
+ * The reading to show if no file is named: the first current one, else the first with a document,
+ * else the first. `readings` are in order of preference.
  */
 export function mostRelevant(readings: readonly StatusReading[]): StatusReading | undefined {
   return (
@@ -106,8 +106,8 @@ export function mostRelevant(readings: readonly StatusReading[]): StatusReading 
 }
 
 /**
- * The reading in the form for programs: a document that is not current never has the state
- * `protected`, and `state` is always present.
+ * The document for `status --json`. `state` is always present. It is never `protected` if the
+ * document is not current.
  */
 export function judgedDocument(r: StatusReading): Readonly<Record<string, unknown>> {
   const verification = r.verification === undefined ? {} : { verification: r.verification }
@@ -126,14 +126,14 @@ export function judgedDocument(r: StatusReading): Readonly<Record<string, unknow
 }
 
 /**
- * A service that has reported its end is no rival, although its process may exist for a moment
- * longer.
+ * The reasons of a service that has reported its end. It is no longer a writer, although its
+ * process may still exist.
  */
 const ENDING = new Set(['stopping', 'stopped'])
 
 /**
- * The process that already writes the status file at `path`, if it is alive and is not `self`. Two
- * writers would make the file alternate between two states.
+ * The process that already writes the status file at `path`, if it is alive and is not `self`. With
+ * two writers the file would alternate between two states.
  */
 export function otherWriter(path: string, witness: HostFacts, self: number): number | undefined {
   const { document } = readStatus(path, witness)

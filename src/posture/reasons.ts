@@ -5,7 +5,7 @@ import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, ru
 import { PATH_REASONS, PATH_RULES } from './path-reasons.ts'
 import type { SplitZone } from './state.ts'
 
-/** One thing that a person should know, and its fix. `code` is stable; the sentences are not. */
+/** One finding for a person, and its fix. `code` is stable; the sentences may change. */
 export interface Reason {
   readonly code: ReasonCode
   readonly severity: Severity
@@ -32,8 +32,8 @@ const HOP_FIXES: Readonly<Record<HopCode, string>> = {
 const START_THE_VPN = 'Start the VPN. Check that it carries every address of the trusted set.'
 
 /**
- * A peer that was refused because of its identity. If that is why no resolver answers, the reason
- * is `bad` and precedes `all-failing`.
+ * Makes the row for a resolver that was refused because of its identity. If this is why no resolver
+ * answers (`decides`), the reason is `bad` and comes before `all-failing`.
  */
 const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
   row<{ id: string; transport: Transport; decides: boolean }>({
@@ -43,11 +43,11 @@ const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
     mend,
   })
 
-/** Rules of one verdict, in one line. */
+/** Makes a row that lists the rules with one verdict in one line. */
 const rules = (doc: string, label: string, mend: string) =>
   row<readonly string[]>({ severity: 'info', doc, message: (names) => `${label}: ${names.join(', ')}.`, mend })
 
-/** Lists, each with the fault of its source. */
+/** Makes a row about lists, each with the fault of its source. */
 const lists = (doc: string, what: string, mend: string) =>
   row<readonly { readonly id: string; readonly why: string }[]>({
     severity: 'warn',
@@ -65,10 +65,10 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
   })
 
 /**
- * All reasons. The code is for programs and never changes its meaning; `doc` is written to
- * docs/status.md. The list is closed, so a redacted document can hold only these codes and no text
- * from elsewhere. Reasons of equal severity are shown in the order of this table: a cause before
- * its consequences, and what a person must do before what recovers by itself.
+ * All reasons. Codes are for programs and never change their meaning. `doc` is written to
+ * docs/status.md. A redacted document can hold only these codes, and no other text. Reasons of
+ * equal severity are shown in the order of this table: a cause comes before its consequences, and a
+ * finding that needs a person comes before one that recovers by itself.
  */
 export const REASONS = {
   'captive-portal': row<{ untilWallMs: number }>({
@@ -267,7 +267,7 @@ export const REASONS = {
   ),
   'list-outdated': lists(
     'The latest content of a list is not used; its earlier rules stay in force.',
-    'has its earlier rules',
+    'still has its earlier rules',
     'Correct the source (enigm-dns check). The service tries again by itself.',
   ),
   'internal-fault': row<{ where: string }>({
@@ -348,7 +348,7 @@ export const REASONS = {
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
 
 export type ReasonCode = keyof typeof REASONS
-/** A rule of the policy that is not met. */
+/** The code of a policy rule that is not met. */
 export type RuleCode = Extract<ReasonCode, `rule-${string}`>
 
 /** The arguments of the sentences of a reason. */
@@ -359,7 +359,7 @@ export function isReasonCode(code: string): code is ReasonCode {
   return Object.hasOwn(REASONS, code)
 }
 
-/** The reason of a code, for one case. */
+/** Makes a reason from its code and the facts of the case. */
 export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<Code> extends void ? [] : [ArgsOf<Code>]): Reason {
   const args = given as ArgsOf<Code>
   const { severity, message, mend } = REASONS[code] as unknown as ReasonRow<ArgsOf<Code>>
@@ -373,12 +373,12 @@ export function reason<Code extends ReasonCode>(code: Code, ...[given]: ArgsOf<C
 
 const SEVERITY_RANK: Readonly<Record<Severity, number>> = { bad: 0, warn: 1, info: 2 }
 const PLACE: Readonly<Record<string, number>> = Object.fromEntries(Object.keys(REASONS).map((code, place) => [code, place]))
-/** Bounds the file, whatever the trusted set holds; more reasons would not help a reader. */
+/** Limit of reasons per signal, so that the file stays small. More would not help a reader. */
 const MAX_REASONS = 24
 
 /**
- * Worst first; equals are in the order of the table. At most as many as fit a report: each code is
- * kept once before repeated codes of several resolvers.
+ * Sorts reasons, the worst first; equal ones are in the order of the table. At most 24 are kept:
+ * each code once, before the same code is repeated for other resolvers.
  */
 export function worstFirst(reasons: readonly Reason[]): readonly Reason[] {
   const place = ({ severity, code }: Reason) => SEVERITY_RANK[severity] * 1000 + (PLACE[code] ?? 0)

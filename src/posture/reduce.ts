@@ -16,21 +16,21 @@ import {
 import { resolverInput, sameInput, verdictInput } from './verdict.ts'
 
 /**
- * A dial may fail once by chance (one address of several, a network that is just coming up); a
- * wrong certificate is not chance.
+ * How many failed dials in a row put a link in doubt. One dial may fail by chance: one address of
+ * several, or a network that comes up. A wrong certificate counts at once.
  */
 const DIALS_TO_DOUBT = 2
 /**
- * A failure between answers of the same resolver is about a name and not about the resolver, unless
- * it repeats.
+ * How many failures in a row put a resolver in doubt although it answers other queries. A single
+ * failure is probably about the name.
  */
 const FAILURES_TO_DOUBT = 3
 
 /**
- * The state after one event, at `atMs` (boot time) and `atWallMs` (wall clock). Called for every
- * upstream answer: it makes a few small objects. Pure, except for the ring of round trips, which
- * successive states share (see RttRing). Events about unknown resolvers change nothing. `shape`
- * changes whenever the inputs of a verdict do, for any event.
+ * The state after one event, at `atMs` (boot time) and `atWallMs` (wall clock). It is pure, except
+ * for the ring of round trips, which successive states share (see RttRing). It is called for every
+ * upstream answer, so it makes only a few small objects. Events about unknown resolvers change
+ * nothing. `shape` changes whenever the inputs of a verdict change.
  */
 export function reduce(state: State, event: Event, atMs: number, atWallMs: number): State {
   switch (event.type) {
@@ -87,11 +87,11 @@ function withHostEvent(state: State, event: Exclude<Event, { readonly resolver: 
       return { ...state, refusedReload: { message: onOneLine(event.message, 300), at } }
     case 'reload.waiting':
       return { ...state, waiting: event.settings }
-    case 'network.changed': // the ways to the resolvers are others: what was seen of the last network permits nothing on this one
+    case 'network.changed': // observations of the last network must not permit anything on this one
       return { ...state, host: { ...host, network: undefined, vpn: undefined } }
     case 'woke':
     case 'clock.moved':
-      return state // what follows from them is seen in links and answers
+      return state // their effects are seen in links and answers
     case 'fault':
       return { ...state, faults: state.faults + 1, lastFault: { where: event.where.slice(0, 100), at } }
     default:
@@ -121,8 +121,8 @@ function withObservation(host: HostObservations, event: Observation, at: Instant
 }
 
 /**
- * Replaces one resolver's evidence. A plain loop: `map` with its closure doubled the cost of an
- * answer.
+ * Replaces the evidence of one resolver. It is a plain loop, because `map` with its closure would
+ * double the cost of an answer.
  */
 function withResolver(state: State, id: string, atMs: number, change: (r: ResolverEvidence) => ResolverEvidence): State {
   for (let i = 0; i < state.resolvers.length; i++) {
@@ -132,8 +132,8 @@ function withResolver(state: State, id: string, atMs: number, change: (r: Resolv
     const resolvers = state.resolvers.slice()
     resolvers[i] = after
     const same = sameInput(resolverInput(before, atMs), resolverInput(after, atMs))
-    // Written out: a spread here made an answer 0.4 us slower (1.1 us with a power instead of a
-    // shift for the padding mask; 0.27 us in this form).
+    // No spread and no power: this form costs 0.27 us per answer. A spread would add 0.4 us, and a
+    // power instead of a shift for the padding mask would make it 1.1 us.
     return {
       setup: state.setup,
       startedAt: state.startedAt,
@@ -187,8 +187,7 @@ function answered(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.answe
 }
 
 /**
- * An answer proves its link, whatever was reported before. Returns the same array if nothing
- * changes.
+ * Marks a link as alive, because an answer came over it. Returns the same array if nothing changes.
  */
 function answeredBy(links: readonly LinkEvidence[], transport: Transport): readonly LinkEvidence[] {
   for (const l of links) {
@@ -205,8 +204,8 @@ function failed(r: ResolverEvidence, e: Extract<Event, { type: 'upstream.failed'
   const failuresInARow = r.failuresInARow + (e.count ?? 1)
   const startedMs = at.ms - (e.afterMs ?? 0)
   const answeredMeanwhile = r.lastAnswerAt !== undefined && e.afterMs !== undefined && r.lastAnswerAt.ms > startedMs
-  // One reply that is about the hop may concern only one kind of question (NOTIMP to ANY): the path
-  // has answered.
+  // A reply about the hop may concern only one kind of question (NOTIMP for ANY). It still shows
+  // that the path is alive.
   const doubt = (!answeredMeanwhile && !provesAlive(e.code)) || failuresInARow >= FAILURES_TO_DOUBT
   return { ...after, failuresInARow, failing: r.failing ?? (doubt ? { code: e.code, since: at } : undefined) }
 }
@@ -239,8 +238,8 @@ function withLink(links: readonly LinkEvidence[], transport: Transport, change: 
 }
 
 /**
- * Joins lines to one text of at most `most` characters: as many complete ones as fit, and the
- * number of the others.
+ * Joins lines to one text of at most `most` characters. It holds as many complete lines as fit, and
+ * the number of the others.
  */
 function onOneLine(text: string, most: number): string {
   const lines = text.split('\n')
@@ -256,10 +255,10 @@ function onOneLine(text: string, most: number): string {
 
 type Answered = Extract<Event, { type: 'upstream.answered' }>
 
-/** Maximum error of the time of the last answer: it is shown in seconds. */
+/** The largest error of the time of the last answer. That time is shown in seconds. */
 const FRESH_MS = 50
 
-/** Distinguishes an answer with no new information from one that has some. */
+/** Finds answers that bring no new information. */
 export interface RepeatedAnswers {
   /**
    * Whether the event need not be reduced: the same event was reduced less than 50 ms ago. Its
@@ -273,8 +272,8 @@ export interface RepeatedAnswers {
 }
 
 /**
- * A busy resolver gives thousands of equal answers per second: to reduce each costs 3 us with its
- * garbage, this check 0.2 us.
+ * A busy resolver gives thousands of equal answers per second. Reducing one costs 3 us with garbage
+ * collection; this check costs 0.2 us.
  */
 export function repeatedAnswers(): RepeatedAnswers {
   let last: Answered | undefined
@@ -292,10 +291,10 @@ export function repeatedAnswers(): RepeatedAnswers {
       last = undefined
       if (event.type !== 'upstream.answered') return
       const resolver = state.resolvers.find(({ setup }) => setup.id === event.resolver)
-      // Until the window is full each reply counts for the verdict on padding.
+      // Until the window is full, each reply counts for the verdict on padding.
       if (resolver === undefined || resolver.paddedKnown < PADDING_WINDOW) return
-      // If padding decides whether a profile is in force, each reply that differs from all before
-      // it counts.
+      // If padding decides whether a profile is in force, each reply counts that differs from the
+      // ones before.
       if (state.setup.paced && (resolver.shapedKnown < SHAPED_WINDOW || repliesPadded(resolver) === 'mixed')) return
       last = event
       ring = resolver.rtt

@@ -4,8 +4,8 @@ import { type LinkEvidence, type ResolverEvidence, type RttRing, repliesPadded, 
 import type { Signal, Verdict } from './verdict.ts'
 
 /**
- * The process that writes. `processStart` (opaque) distinguishes a living process from a reused
- * pid; undefined if the platform does not report it.
+ * The process that writes the document. `processStart` (opaque) distinguishes it from a later
+ * process with the same pid. Undefined: the platform does not report it.
  */
 export interface StatusWriter {
   readonly version: string
@@ -14,7 +14,7 @@ export interface StatusWriter {
   readonly heartbeatS: number
 }
 
-/** Counts of the cache: no verdict depends on them, and they are requested at each write. */
+/** The counts of the cache. They are read at each write, and no verdict depends on them. */
 export type CacheCounts = StatusDocument['cache']
 
 /** The time of writing, and the delay of the heartbeat. */
@@ -90,8 +90,8 @@ function proofOf(state: State, wallMs: number, nowMs: number | undefined): NonNu
 }
 
 /**
- * What was not seen is never reported as absent: a check covers one moment, and only a part of what
- * exists.
+ * The report about queries that bypass this service. It never says that there are none: a check
+ * sees one moment only, and only a part of the traffic.
  */
 function bypassedReport({ host }: State): NonNullable<StatusDocument['bypassed']> {
   const { bypass } = host
@@ -122,7 +122,7 @@ function sourcesReport({ host: { sources } }: State): Pick<StatusDocument, 'sour
       state,
       ...(why === undefined ? {} : { why: why.slice(0, 300) }),
       ...(entries === undefined ? {} : { entries }),
-      // 8.64e12 seconds are the end of time in JavaScript.
+      // Date of JavaScript ends at 8.64e12 seconds.
       ...(signedS === undefined || signedS > 8e12 ? {} : { signedAt: iso(signedS * 1000) }),
       changes: changes.slice(0, 100).map(({ id, what, from, to }) => ({ resolver: id, what: [...what], from, to })),
     })),
@@ -161,8 +161,8 @@ function resolverReport(r: ResolverEvidence, sentBlock: number, counts: CacheCou
 }
 
 /**
- * If misses are not reported, because they would reveal how much traffic was real (profiles with
- * covers), the changes over time are not reported either.
+ * The percentiles of a ring. Under profiles with covers, misses are not reported, because they
+ * would show how much traffic was real. Then the medians over time are left out too.
  */
 function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolvers'][number]['rttMs'] {
   const summary = summariseRtt(ring)
@@ -170,7 +170,7 @@ function rttReport(ring: RttRing, counts: CacheCounts): StatusDocument['resolver
   return counts.misses === undefined || ring.medians.length === 0 ? summary : { ...summary, medians: [...ring.medians] }
 }
 
-/** The link of the latest answer; before any answer, the one with a completed handshake. */
+/** The link of the latest answer. Before any answer, the link with a completed handshake. */
 function inUse(r: ResolverEvidence): LinkEvidence | undefined {
   return r.links.find((l) => l.transport === r.lastAnswerBy) ?? r.links.find((l) => l.handshakeAt !== undefined)
 }

@@ -19,19 +19,19 @@ import type {
   VerdictInput,
 } from './verdict.ts'
 
-/** After a heartbeat later than this, queries were delayed too. */
+/** A heartbeat that is later than this means that queries were delayed too. */
 const LATE_MS = 250
 /**
- * A heartbeat later than this is not caused by a busy loop: the process was stopped or the machine
- * slept.
+ * A heartbeat that is later than this was not delayed by a busy event loop: the process was
+ * stopped, or the machine slept.
  */
 export const ASLEEP_MS = 10_000
 
 type SignalDraft = Omit<Signal, 'since'>
 
 /**
- * The verdict at one moment. Pure; `previous` only provides the `since` of signals that have not
- * changed.
+ * Makes the verdict for one moment. Pure. `previous` only provides the `since` of signals that have
+ * not changed.
  */
 export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals): Verdict {
   const shaping = shapingForce(input)
@@ -64,7 +64,7 @@ export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals
   }
 }
 
-/** Which kinds of answers flow now, by each resolver's latest exchange. Both can be true. */
+/** Which kinds of answers come now, according to the latest exchange of each resolver. */
 function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean; readonly unauthenticated: readonly ResolverInput[] } {
   const answering = resolvers.filter(answersNow)
   return {
@@ -74,14 +74,14 @@ function flowOf({ resolvers }: VerdictInput): { readonly authenticated: boolean;
   }
 }
 
-/** Whether its latest answer came from an authenticated peer. */
+/** Whether the latest answer of a resolver came from an authenticated peer. */
 function proven({ proof }: ResolverInput): boolean {
   return proof !== undefined && proof !== 'none'
 }
 
 /**
- * Whether its latest exchange was answered. If that is long ago, one failed dial on every link is
- * enough for doubt.
+ * Whether a resolver answers: its latest exchange was answered. If this is long ago, one failed
+ * dial on every link is enough for doubt.
  */
 function answersNow({ quietMin, failing, old, links }: ResolverInput): boolean {
   if (quietMin === undefined || failing !== undefined) return false
@@ -98,8 +98,8 @@ function topState(input: VerdictInput, shaping: ShapingForce, rules: readonly Ru
 }
 
 /**
- * The system is to ask this service, and demonstrably asks somebody else, for some names at least.
- * What a VPN gives to its own link is left to it, where the setting says so.
+ * Whether the system should use this service but provably uses another server, at least for some
+ * names. The servers that a VPN sets on its own link do not count if the setting allows them.
  */
 function asksOthers({ setup, system, takeover }: VerdictInput): boolean {
   if (!setup.systemEnabled) return false
@@ -116,8 +116,7 @@ const COVERS: Readonly<Record<CoverTrouble | 'bare', string>> = {
 }
 
 /**
- * Whether the configured profile is in force, judged by the resolvers that have answered: those
- * that were never asked are no evidence.
+ * Whether the configured profile is in force. Only resolvers that have answered count.
  */
 function shapingForce({ setup, resolvers }: VerdictInput): ShapingForce {
   if (!setup.paced) return { inForce: 'yes' }
@@ -126,13 +125,13 @@ function shapingForce({ setup, resolvers }: VerdictInput): ShapingForce {
   return { inForce: resolvers.some(({ shaped }) => shaped === 'holds') ? 'yes' : 'unknown' }
 }
 
-/** The configured profile, if it is not in force. */
+/** The reason if the configured profile is not in force. */
 function shapingBroken({ setup: { shaping } }: VerdictInput, { inForce, why }: ShapingForce): readonly Reason[] {
   return shaping.profile === 'off' || inForce !== 'no' ? [] : [reason('shaping-not-in-force', { profile: shaping.profile, why })]
 }
 
 /**
- * Used if shaped replies come over a transport on which their sizes vary; it states why that
+ * The reason if shaped replies come over a transport on which their sizes vary. It says why this
  * transport is used.
  */
 function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
@@ -146,7 +145,7 @@ function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
   return which.length === 0 ? [] : [reason('shaping-over-doh', which)]
 }
 
-/** The signal that matters most, from the evidence of every resolver. */
+/** The signal secureNameResolution, from the evidence of all resolvers. It matters most. */
 function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
   const { resolvers, portalUntilWallMs } = input
   const flow = flowOf(input)
@@ -196,7 +195,9 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
   return { state: untouched ? 'unknown' : levelOf(reasons), reasons }
 }
 
-/** Zones that are asked without encryption, by what the policy says of them. */
+/**
+ * The reasons for zones that are asked without encryption, with and without the policy's consent.
+ */
 function splitDns(input: VerdictInput): readonly Reason[] {
   const exposed = exposedZones(input)
   const allowed = input.setup.splitDns.filter((zone) => !exposed.includes(zone))
@@ -212,7 +213,7 @@ function levelOf(reasons: readonly Reason[]): SignalState {
 }
 
 /**
- * The problem of one resolver: a peer that was refused because of its identity, or silence.
+ * The reasons for one resolver: it was refused because of its identity, or does not answer.
  * `flows`: whether another resolver answers.
  */
 function resolverReasons(r: ResolverInput, flows: boolean): readonly Reason[] {
@@ -233,7 +234,7 @@ function failedHops({ failing, links }: ResolverInput): readonly { readonly code
   return links.flatMap(({ code, hop }) => (code !== undefined && isOfHop(code) && hop !== undefined ? [{ code, hop }] : []))
 }
 
-/** The hops that give no way to a resolver, each once for each way in which it fails. */
+/** The reasons for failed hops, each hop once per error code. */
 function hopsDown(resolvers: readonly ResolverInput[], flows: boolean): readonly Reason[] {
   const different = new Map(resolvers.flatMap(failedHops).map((one) => [`${one.code} ${one.hop}`, one]))
   return [...different.values()].map((one) => reason('hop-down', { ...one, decides: !flows }))
@@ -247,9 +248,9 @@ function notFlowing(resolvers: readonly ResolverInput[]): Reason {
 }
 
 /**
- * Whether every resolver was refused because of the dates in its certificate: then our clock is
- * more likely wrong than all of them. False if there is only one resolver and it "expired": then
- * its certificate is as likely the cause.
+ * Whether all resolvers were refused because of the dates in their certificates. Then our clock is
+ * probably wrong. False if there is only one resolver and its certificate "expired": then the
+ * certificate is as likely the cause.
  */
 function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
   const doubts = resolvers.map(({ failing, links }) => {
@@ -261,10 +262,10 @@ function clockSuspect(resolvers: readonly ResolverInput[]): boolean {
 }
 
 /**
- * Whether another host seems to answer in place of every resolver, as the login page of a network
- * does: each is refused by the latest dial of its links, on at least one link because of the name
- * or the issuer of the certificate. False for a single resolver that never proved its identity:
- * then a mistake in the trusted set is as likely.
+ * Whether another host seems to answer in place of all resolvers, as the login page of a network
+ * does. Each resolver was refused at the latest dial of its links, at least once because of the
+ * name or the issuer of the certificate. False for a single resolver that never proved its
+ * identity: then a mistake in the trusted set is as likely.
  */
 function portalSuspect(resolvers: readonly ResolverInput[]): boolean {
   const replaced = (r: ResolverInput) =>
@@ -280,8 +281,8 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
 }
 
 /**
- * Whether this network is one that the policy names, and whether the system uses this service at
- * all. A network is untrusted unless it is named.
+ * The signal protectedNetwork: whether the policy names this network, and whether the system uses
+ * this service. A network that the policy does not name is untrusted.
  */
 function protectedNetwork({ network, system, canary, takeover, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
@@ -310,8 +311,8 @@ const bypassText = ({ link, names, vpn }: { readonly link: string; readonly name
 const REPAIR = {
   held: '',
   off: '',
-  taken: 'It is being put right.',
-  'given-up': 'Putting it right three times within a minute did not help.',
+  taken: 'It is being repaired.',
+  'given-up': 'Three repairs within a minute did not help.',
   left: 'Nothing repairs it here, because no systemd runs: run sudo enigm-dns system enable.',
 } as const
 
@@ -326,7 +327,7 @@ function systemReason({ asks, by }: NonNullable<VerdictInput['system']>, canary:
   return reason('system-unknown', { by, named: asks === 'us' })
 }
 
-/** Off unless the policy has a rule about a VPN. */
+/** The signal vpn. It is off unless the policy has a rule about a VPN. */
 function vpnSignal(input: VerdictInput): SignalDraft | undefined {
   const asked = vpnAsked(input)
   if (asked === 'off') return undefined
@@ -337,13 +338,14 @@ function vpnSignal(input: VerdictInput): SignalDraft | undefined {
   return { state: required ? 'bad' : 'warn', reasons: [reason('vpn-absent', { detail, required })] }
 }
 
-/** Whether the service itself works correctly. */
+/** The signal service: whether the service itself works correctly. */
 function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
   const { phase, audit, sources, unsigned, restarts, traceUntilWallMs, refusedReload, loops, waiting, faultIn } = input
   if (phase === 'starting') return { state: 'unknown', reasons: [reason(phase)] }
   if (phase !== 'running') return { state: 'off', reasons: [reason(phase)] }
   const reasons = [
-    // Reported even if the log of changes is not required: a missing entry cannot be added later.
+    // Reported even if the audit log is not required, because a missing entry cannot be added
+    // later.
     ...(audit !== undefined && (audit.state === 'unwritable' || audit.lost > 0) ? [reason('audit-gap', audit)] : []),
     ...(unsigned === undefined ? [] : [reason('status-unsigned', { why: unsigned })]),
     ...(restarts === undefined || restarts.clean ? [] : [reason('restarted', restarts)]),

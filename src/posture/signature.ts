@@ -14,8 +14,8 @@ const MAX_SIGNATURE_OCTETS = 4096
 const described = (text: string, what: string) => v.pipe(v.string(), v.maxLength(200, text), v.description(what))
 
 /**
- * Prefix of the boot id of a writer that may not read the host's (ProcSubset=pid). It is different
- * for each run, and says nothing about the host's boot.
+ * The prefix of the boot id of a writer that may not read the host's boot id (ProcSubset=pid). Such
+ * an id is different for each run, and does not identify a boot.
  */
 export const UNKNOWN_BOOT = 'run-'
 
@@ -25,14 +25,14 @@ const statusSignature = v.object({
   algorithm: v.literal('Ed25519'),
   key: described('too long', 'Base64 of the SHA-256 over the public key (DER SubjectPublicKeyInfo).'),
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
-  bootId: described('too long', 'The boot of the host in which this was written; opaque.'),
+  bootId: described('too long', 'Identifies the boot of the host in which this was written. Opaque.'),
   sequence: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   signature: described('too long', 'Base64 of the signature over the lines that `signedText` joins.'),
 })
 export type StatusSignature = v.InferOutput<typeof statusSignature>
 
 /**
- * The signed text. The schema binds the purpose, so that a signature by the same key for another
+ * The signed text. It begins with the schema, so that a signature of the same key for another
  * purpose is invalid here.
  */
 function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>): Buffer {
@@ -42,8 +42,9 @@ function signedText(s: Pick<StatusSignature, 'sha256' | 'bootId' | 'sequence'>):
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /**
- * Returns a function that signs a text. Sequence numbers are boot time in milliseconds, or one more
- * than the last: they rise during a boot, across restarts, with nothing stored on disk.
+ * Returns a function that signs a text. The sequence number is the boot time in milliseconds, or
+ * the last one plus 1. So it rises during a boot, also across restarts, and nothing is stored on
+ * disk.
  */
 export function createSigner(key: SigningKey, bootId: string, nowMs: () => number): (text: string) => string {
   let sequence = 0
@@ -56,7 +57,7 @@ export function createSigner(key: SigningKey, bootId: string, nowMs: () => numbe
   }
 }
 
-/** Parses a signature from a text that may come from anybody; undefined if it is invalid. */
+/** Parses a signature from an untrusted text. Undefined: it is invalid. */
 export function parseSignature(text: string): StatusSignature | undefined {
   if (text.length > MAX_SIGNATURE_OCTETS) return undefined
   try {
@@ -67,7 +68,7 @@ export function parseSignature(text: string): StatusSignature | undefined {
   }
 }
 
-/** An Ed25519 public key from PEM, or undefined. */
+/** Reads an Ed25519 public key from PEM. Undefined: it is not one. */
 export function asPublicKey(pem: string): KeyObject | undefined {
   try {
     // A private key would be accepted too, but a verifier should not have one.
@@ -80,8 +81,8 @@ export function asPublicKey(pem: string): KeyObject | undefined {
 }
 
 /**
- * Whether `s` was made by `key`, and whether it was made for this text. `unfit` may only mean that
- * the reader came between two renames.
+ * Whether `s` was made by `key` and for this text. `unfit`: it is for another text. A reader also
+ * gets this result between the renames of document and signature.
  */
 export function judgeSignature(s: StatusSignature, text: string, key: KeyObject): 'valid' | 'wrong-key' | 'unfit' | 'forged' {
   if (s.key !== keyId(key)) return 'wrong-key'
@@ -89,11 +90,12 @@ export function judgeSignature(s: StatusSignature, text: string, key: KeyObject)
   return s.sha256 === digest(text) ? 'valid' : 'unfit'
 }
 
-/** A key in PEM is some hundred octets. */
+/** Limit of a key file. A key in PEM has some hundred octets. */
 const MAX_KEY_OCTETS = 16_384
 
 /**
- * The key that signs status files. `publicPem` is the content of `status.pub`; `id` names the key.
+ * The key that signs status files. `publicPem` is the content of `status.pub`; `id` identifies the
+ * key.
  */
 export interface SigningKey {
   readonly privateKey: KeyObject
@@ -102,8 +104,8 @@ export interface SigningKey {
 }
 
 /**
- * Base64 of the SHA-256 over the DER SubjectPublicKeyInfo: the same text for the same key, for any
- * line breaks of its PEM.
+ * The id of a key: base64 of the SHA-256 over its DER SubjectPublicKeyInfo. It does not depend on
+ * the line breaks of the PEM.
  */
 export function keyId(publicKey: KeyObject): string {
   return createHash('sha256')
@@ -112,10 +114,10 @@ export function keyId(publicKey: KeyObject): string {
 }
 
 /**
- * The key of `stateDir`, made at the first run (status.key 0600, status.pub 0644, in a directory of
- * 0700). A string states for a person why there is none. A key that others could read, or that
- * cannot be read, is not used and not replaced automatically, because a person who pinned its
- * public half must notice it.
+ * Opens the key of `stateDir`. The first run makes it (status.key 0600, status.pub 0644, in a
+ * directory of 0700). A string says why there is no key. A key that others could read, or that
+ * cannot be read, is neither used nor replaced: a person who pinned its public key must notice
+ * this.
  */
 export function openSigningKey(stateDir: string): SigningKey | string {
   const file = join(stateDir, 'status.key')
@@ -134,8 +136,8 @@ export function openSigningKey(stateDir: string): SigningKey | string {
 }
 
 /**
- * Why `openSigningKey` could not use the key in `stateDir`; undefined: it can, or there is none
- * yet. Changes nothing.
+ * Why `openSigningKey` cannot use the key in `stateDir`. Undefined: it can, or there is no key yet.
+ * Changes nothing.
  */
 export function signingKeyFault(stateDir: string): string | undefined {
   try {
@@ -148,7 +150,7 @@ export function signingKeyFault(stateDir: string): string | undefined {
 
 const unusableKey = (error: unknown) => `the key in stateDir cannot be used (${systemCode(error) ?? 'unreadable'})`
 
-/** The key; undefined: no such file; a string: why it is unusable. Throws the system's error. */
+/** Reads the key. Undefined: no file. A string: why it is unusable. Throws the system's error. */
 function readSigningKey(file: string): KeyObject | string | undefined {
   const octets = readUnlinked(file, MAX_KEY_OCTETS, secretFile)
   if (octets === undefined) return undefined
@@ -165,8 +167,8 @@ function publish(file: string, pem: string): void {
 }
 
 /**
- * The result of a signature check of a status file. Only `valid` means that the holder of that key
- * wrote this file, and that nothing newer was seen.
+ * The result of a signature check of a status file. `valid`: the holder of the key wrote this file,
+ * and no newer one was seen.
  */
 export interface Verification {
   readonly verdict: 'valid' | 'unsigned' | 'forged' | 'wrong-key' | 'no-key' | 'replayed'
@@ -182,14 +184,14 @@ export interface VerifyOptions {
   /** The public key file to use. */
   readonly keyFile?: string
   /**
-   * Used if no key is named. Without it, the key next to the status file decides, which proves
-   * less.
+   * Used if no key is named. If it does not exist either, the key next to the status file is used,
+   * which proves less.
    */
   readonly likelyKeyFile?: string
   readonly lastVerified: LastVerified
   /**
-   * The current boot of this host; undefined if the file comes from another host or the system does
-   * not report it.
+   * The current boot of this host. Undefined: the file comes from another host, or the system does
+   * not report the boot.
    */
   readonly bootId: string | undefined
   /** Waits synchronously, because this runs in a command. */
@@ -202,8 +204,8 @@ const RETRIES = 3
 const PAUSE_MS = 50
 
 /**
- * Verifies the signature of the status file at `path`. Tries again after a pause while document and
- * signature do not match: they are renamed one after the other.
+ * Verifies the signature of the status file at `path`. Document and signature are renamed one after
+ * the other, so it tries again after a pause if they do not match.
  */
 export function verifyStatus(path: string, o: VerifyOptions): { readonly verification: Verification; readonly text: string | undefined } {
   const { key, keyFile, pinned } = keyOf(path, o)
@@ -254,8 +256,8 @@ function keyOf(
     const pem = textOf(keyFile)
     return { key: pem === undefined ? undefined : asPublicKey(pem), keyFile, pinned, there: pem !== undefined }
   }
-  // A named key decides even if it is missing: with a fallback, a person who removes it could
-  // choose another.
+  // A named key is used even if it is missing. With a fallback, an attacker could remove the key so
+  // that another one is used.
   if (o.keyFile !== undefined) return read(o.keyFile, true)
   const likely = o.likelyKeyFile === undefined ? undefined : read(o.likelyKeyFile, true)
   return likely?.there === true ? likely : read(`${path}.pub`, false)
@@ -272,15 +274,15 @@ function textOf(file: string): string | undefined {
 }
 
 /**
- * The verifier's memory, by key: boots in the order in which they were first seen, each with its
- * highest sequence.
+ * What the verifier remembers for each key: boots in the order in which they were first seen, each
+ * with its highest sequence.
  */
 const lastVerified = v.record(
   v.pipe(v.string(), v.maxLength(200)),
   v.pipe(v.array(v.object({ bootId: v.pipe(v.string(), v.maxLength(200)), sequence: v.number() })), v.maxLength(64)),
 )
 
-/** A damaged memory still has this form; the file of another program does not. */
+/** The form that even a damaged memory file has. The file of another program does not have it. */
 const likeLastVerified = v.record(v.string(), v.array(v.looseObject({})))
 
 const MAX_KEYS = 64
@@ -289,18 +291,18 @@ const MAX_BOOTS = 32
 /** The memory of earlier verifications. */
 export interface LastVerified {
   /**
-   * Whether this signature is older than one already seen: a lower sequence of the same boot, or a
-   * boot that another one has followed.
+   * Whether this signature is older than one that was seen: it has a lower sequence of the same
+   * boot, or its boot is not the latest.
    */
   isOlder(seal: StatusSignature): boolean
   /**
-   * Stores it if it is new. Returns false if that was not possible, or the file is something else:
-   * then a replay cannot be detected next time.
+   * Stores the signature if it is new. Returns false if this failed, or if the file belongs to
+   * another program: then a replay cannot be detected next time.
    */
   remember(seal: StatusSignature): boolean
 }
 
-/** The memory in `file`; empty if the file is missing or damaged. */
+/** The memory in `file`. It is empty if the file is missing or damaged. */
 export function lastVerifiedIn(file: string): LastVerified {
   const known = readPrivateJson(file, lastVerified) ?? {}
   return {

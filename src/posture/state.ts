@@ -9,7 +9,7 @@ import type { QueryPath, Split } from '../who-knows.ts'
 export interface ResolverSetup {
   readonly id: string
   readonly operator: string
-  /** In order of preference; at least one. */
+  /** The transports in order of preference; at least one. */
   readonly transports: readonly Transport[]
   readonly jurisdiction?: string
   /** How many SPKI pins are set. */
@@ -17,23 +17,24 @@ export interface ResolverSetup {
   /** The operator's own claims. */
   readonly claims?: Readonly<Record<string, boolean | string>>
   /**
-   * It gets names of its zones or views only: its answers do not show that general names resolve.
+   * Whether it gets only names of its zones or views. Then its answers do not show that general
+   * names resolve.
    */
   readonly notGeneral?: true
 }
 
-/** A zone that is asked in cleartext, and whom: ADDRESS:PORT or `link`. */
+/** A zone that is asked in cleartext, and its server: ADDRESS:PORT or `link`. */
 export interface SplitZone {
   readonly zone: string
   readonly server: string
 }
 
-/** What is fixed by the configuration. */
+/** The facts that the configuration fixes. */
 export interface PostureSetup {
   readonly usageProfile: 'strict' | 'opportunistic'
   readonly resolvers: readonly ResolverSetup[]
   readonly queryBlock: number
-  /** Undefined: no policy is configured, and nothing is forbidden. */
+  /** Undefined: no policy is configured, so nothing is forbidden. */
   readonly policy: Policy | undefined
   readonly shaping: { readonly profile: string; readonly jitterMs: number }
   /**
@@ -43,14 +44,14 @@ export interface PostureSetup {
   readonly paced: boolean
   /** The causes of cleartext packets that settings allow by name. */
   readonly allowedCleartext?: readonly CleartextCause[]
-  /** Whether the system is to ask this service. */
+  /** Whether the system should use this service. */
   readonly systemEnabled: boolean
   readonly splitDns: readonly SplitZone[]
   /** The routes to the resolvers, in the order of the resolvers. */
   readonly paths: readonly QueryPath[]
   /**
-   * The ids of the resolvers that get general names: those of everybody, and those of each view
-   * that has its own.
+   * The ids of the resolvers for general names: those for all clients, and those of each view that
+   * has its own.
    */
   readonly generalSides: readonly (readonly string[])[]
   /** How names are divided among the resolvers. */
@@ -61,15 +62,15 @@ export interface PostureSetup {
 export type CoverTrouble = Exclude<Extract<Event, { type: 'shaping.covers' }>['covers'], 'flowing'>
 
 /**
- * One transport to one resolver. `idle`: closed without an error; an `idle` resolver can be
- * healthy.
+ * The evidence about one transport to one resolver. `idle`: closed without an error. An `idle`
+ * resolver can be healthy.
  */
 export interface LinkEvidence {
   readonly transport: Transport
   readonly is: 'untried' | 'up' | 'idle' | 'failed'
-  /** Why it failed; kept until there is a connection again. */
+  /** Why it failed. Kept until there is a connection again. */
   readonly code: ErrorCode | undefined
-  /** The hop of its route that failed, if that is why. */
+  /** The hop of its route that failed, if a hop is the cause. */
   readonly hop?: string | undefined
   /** Failed dials in a row. */
   readonly failedDials: number
@@ -85,48 +86,48 @@ export interface ResolverEvidence {
   readonly lastAnswerBy: Transport | undefined
   /** Protection of the latest answer. */
   readonly lastProtection: Protection | undefined
-  /** Whether its latest exchanges failed; only an answer clears it, a handshake does not. */
+  /** Set if its latest exchanges failed. An answer clears it; a handshake does not. */
   readonly failing: { readonly code: ErrorCode; readonly since: Instant } | undefined
   /** Failed exchanges since the latest answer. */
   readonly failuresInARow: number
-  /** Failures by code since the start; the codes are a closed list, so this is bounded. */
+  /** Failures since the start, by error code. */
   readonly failures: Readonly<Partial<Record<ErrorCode, number>>>
   /** The latest replies, one bit each (1 = padded, the newest lowest), at most `PADDING_WINDOW`. */
   readonly paddedBits: number
   readonly paddedKnown: number
   /**
-   * How many of them came under the current setup, at most `SHAPED_WINDOW`: these show whether its
-   * shaping is in force.
+   * How many of these replies came under the current setup, at most `SHAPED_WINDOW`. They show
+   * whether its shaping is in force.
    */
   readonly shapedKnown: number
   /** The links on which covers do not flow, or do not hide real queries. */
   readonly coverTroubles: Readonly<Partial<Record<Transport, CoverTrouble>>>
-  /** The links on which something asks at regular intervals. */
+  /** The links on which a program sends queries at regular intervals. */
   readonly beacons: readonly Transport[]
   readonly rtt: RttRing
 }
 
 /**
- * How many replies the padding verdict covers: they are bits of a small integer, so that shifts
- * stay exact and cheap.
+ * How many replies count for the verdict on padding. They are bits of a small integer, so shifts
+ * are exact and cheap.
  */
 export const PADDING_WINDOW = 30
 /**
- * How many replies decide whether shaping is in force: resolvers may leave an error unpadded, so
- * the majority decides.
+ * How many replies decide whether shaping is in force. The majority counts, because resolvers may
+ * leave an error reply unpadded.
  */
 export const SHAPED_WINDOW = 16
 
 type Dated<T extends Observation['type']> = Omit<Extract<Observation, { type: T }>, 'type'> & { readonly at: Instant }
 
-/** The latest of each observation of the host; undefined: not observed yet. */
+/** The latest observation of each kind about the host. Undefined: not observed yet. */
 export interface HostObservations {
   readonly network: Dated<'seen.network'> | undefined
   readonly vpn: Dated<'seen.vpn'> | undefined
   readonly system: Dated<'seen.system'> | undefined
   readonly canary: Dated<'seen.canary'> | undefined
   readonly takeover: Dated<'seen.takeover'> | undefined
-  /** Flows that were once seen are not forgotten: `flows` is their sum. */
+  /** `flows` is the sum of all flows that were ever seen. */
   readonly bypass: (Dated<'seen.bypass'> & { readonly looks: number }) | undefined
   readonly sources: Dated<'seen.sources'> | undefined
   readonly audit: Dated<'audit'> | undefined
@@ -138,21 +139,21 @@ export interface HostObservations {
 /** The functions for which a person may allow cleartext DNS packets. */
 export type CleartextCause = Extract<Event, { type: 'cleartext' }>['cause']
 
-/** All evidence. Plain and read-only, except `ResolverEvidence.rtt` (see RttRing). */
+/** All evidence. It is plain, read-only data, except for `ResolverEvidence.rtt` (see RttRing). */
 export interface State {
   readonly setup: PostureSetup
   readonly startedAt: Instant
   readonly phase: 'starting' | 'running' | 'stopping' | 'stopped'
   readonly resolvers: readonly ResolverEvidence[]
-  /** Observations outside of the links. */
+  /** Observations about the host. */
   readonly host: HostObservations
   readonly faults: number
   readonly lastFault: { readonly where: string; readonly at: Instant } | undefined
-  /** A query trace is active, at most until this time. */
+  /** Set while a query trace is active, with its latest end. */
   readonly trace: { readonly untilWallMs: number } | undefined
-  /** The network's own resolver is used for a login page, at most until this time. */
+  /** Set while the network's own resolver is used for a login page, with the latest end. */
   readonly portal: { readonly untilWallMs: number } | undefined
-  /** Cleartext DNS packets sent, by cause; a cause that was allowed is present. */
+  /** The number of cleartext DNS packets sent, by cause. Every allowed cause is present. */
   readonly cleartext: Readonly<Partial<Record<CleartextCause, number>>>
   /** Forward zones that lead back to this service. */
   readonly loops: readonly string[]
@@ -160,15 +161,14 @@ export interface State {
   readonly waiting: readonly string[]
   readonly refusedReload: { readonly message: string; readonly at: Instant } | undefined
   /**
-   * Changes exactly when an event may have changed a verdict: an answer equal to the last one does
-   * not.
+   * Changes when an event may have changed a verdict. An answer that is equal to the last one does
+   * not change it.
    */
   readonly shape: number
 }
 
 /**
- * The state before any event. `setup.resolvers` fixes the resolvers; events about others are
- * ignored.
+ * The state before any event. Events about resolvers that are not in `setup.resolvers` are ignored.
  */
 export function initialState(setup: PostureSetup, at: Instant): State {
   return {
@@ -194,9 +194,9 @@ export function initialState(setup: PostureSetup, at: Instant): State {
 }
 
 /**
- * The state after an accepted reload. A resolver whose entry did not change keeps its evidence; any
- * other starts unproven. No resolver keeps the evidence about its shaping. `looks`: whether the
- * observations around the daemon hold for the new setup (addresses, networks, listeners).
+ * The state after an accepted reload. A resolver whose entry did not change keeps its evidence,
+ * except that about its shaping. Other resolvers start without evidence. `looks`: whether the
+ * observations of the host still hold for the new setup (addresses, networks, listeners).
  */
 export function reconfigured(state: State, setup: PostureSetup, looks: 'hold' | 'gone'): State {
   const kept = new Map(state.resolvers.map((r) => [JSON.stringify(r.setup), r]))
@@ -248,8 +248,8 @@ export function repliesPadded(r: ResolverEvidence): 'yes' | 'no' | 'mixed' | 'un
 }
 
 /**
- * How many round trips are kept per resolver: enough for a meaningful p99, 2 KiB, and not a count
- * of queries beyond it.
+ * How many round trips are kept per resolver. It is enough for a meaningful p99 and needs 2 KiB. A
+ * larger number would show the number of queries.
  */
 export const RTT_WINDOW = 256
 
@@ -257,7 +257,8 @@ export const RTT_WINDOW = 256
 export const MEDIANS = 20
 
 /**
- * Percentiles over the window, in milliseconds with one decimal. `samples` is at most `RTT_WINDOW`.
+ * The percentiles of the kept round trips, in milliseconds with one decimal. `samples` is at most
+ * `RTT_WINDOW`.
  */
 export interface RttSummary {
   readonly p50: number
@@ -267,27 +268,27 @@ export interface RttSummary {
 }
 
 /**
- * A fixed ring of the latest round trips. It is the only mutable thing in `State`: successive
- * states share it, because copying 2 KiB for every answer would cost more than the rest of the
- * reducer. No verdict depends on it.
+ * A ring of the latest round trips. It is the only mutable part of `State`. Successive states share
+ * it, because copying 2 KiB for every answer would cost more than the rest of the reducer. No
+ * verdict depends on it.
  */
 export interface RttRing {
   readonly values: Float64Array
   next: number
   filled: number
   /**
-   * The medians from `noteMedian`, oldest first, at most `MEDIANS`: whole milliseconds, without
-   * equal neighbours.
+   * The medians from `noteMedian`, oldest first, at most `MEDIANS`. They are whole milliseconds,
+   * and equal neighbours are left out.
    */
   medians: readonly number[]
 }
 
-/** An empty ring. */
+/** Makes an empty ring. */
 export function rttRing(): RttRing {
   return { values: new Float64Array(RTT_WINDOW), next: 0, filled: 0, medians: [] }
 }
 
-/** Adds one round trip; a value that is not a finite, non-negative number is ignored. */
+/** Adds one round trip. A value that is not a finite, non-negative number is ignored. */
 export function addRtt(ring: RttRing, rttMs: number): void {
   if (!(rttMs >= 0 && rttMs < Number.POSITIVE_INFINITY)) return
   ring.values[ring.next] = rttMs
@@ -297,8 +298,7 @@ export function addRtt(ring: RttRing, rttMs: number): void {
 
 /**
  * Records the current median. Must be called at heartbeats. An unchanged median is not recorded
- * again: a row of equal ones, one per heartbeat, would show for past minutes when no queries came,
- * which a single document does not show.
+ * again: a row of equal medians, one per heartbeat, would show when no queries came.
  */
 export function noteMedian(ring: RttRing): void {
   const median = summariseRtt(ring)?.p50
@@ -306,7 +306,7 @@ export function noteMedian(ring: RttRing): void {
   ring.medians = [...ring.medians, Math.round(median)].slice(-MEDIANS)
 }
 
-/** The percentiles (nearest rank), or undefined when nothing was measured. */
+/** The percentiles (nearest rank). Undefined: nothing was measured. */
 export function summariseRtt(ring: RttRing): RttSummary | undefined {
   const n = ring.filled
   if (n === 0) return undefined

@@ -7,17 +7,16 @@ import { type FileCalls, makeDirectory, remove, sweep, systemCalls, temporaryOf,
 /** A file that is always replaced as a whole. */
 export interface AtomicFile {
   /**
-   * Replaces the file. Returns false if that was not possible (the next call tries again). Never
-   * throws.
+   * Replaces the file. Returns false if this failed; the next call tries again. Never throws.
    */
   replace(text: string): boolean
-  /** Removes the file, if possible: no status is better than a false one. Never throws. */
+  /** Removes the file if possible, because no status is better than a false one. Never throws. */
   withdraw(): void
 }
 
 /**
- * A file that accompanies the document: written before the document is in place, renamed right
- * after it.
+ * A file that belongs to the document (the signature). It is written before the document is in
+ * place, and renamed right after it.
  */
 export interface Companion {
   /** Appended to the document's path. */
@@ -30,8 +29,8 @@ export interface AtomicFileOptions {
   readonly path: string
   readonly beside?: readonly Companion[]
   /**
-   * Suffixes of companions that an earlier run may have left and that this run does not write: next
-   * to another document they would look like forgeries.
+   * The suffixes of companions that this run does not write. Files that an earlier run left are
+   * removed, because next to another document they would look like forgeries.
    */
   readonly without?: readonly string[]
   readonly pid: number
@@ -50,12 +49,12 @@ const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o755
 
 /**
- * A writer of `path` with a temporary file in the same directory and a rename: a reader, or a kill
- * at any moment, finds the old document or the new one. Companions follow a moment later: a reader
- * of both must read again if they do not match (see signature.ts). No fsync: the rename is atomic
- * for every process on this host, and after a power cut an earlier status is worthless anyway.
- * Synchronous, because a change of state must be written before the SERVFAIL that would reveal it
- * (measured with 3.5 kB: 0.04 ms on tmpfs, which /run is; 0.5 ms on ext4).
+ * Makes a writer of `path` that uses a temporary file and a rename. At any moment a reader finds
+ * the old document or the new one, even after a kill. Companions follow a moment later, so a reader
+ * of both must read again if they do not match (see signature.ts). It is synchronous, because a
+ * change of state must be written before the SERVFAIL that would reveal it (3.5 kB take 0.04 ms on
+ * tmpfs, which /run is, and 0.5 ms on ext4). There is no fsync: an old status is useless after a
+ * power cut.
  */
 export function atomicFile(o: AtomicFileOptions): AtomicFile {
   const fs = o.fs ?? systemCalls
@@ -69,7 +68,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   let swept = false
 
   const attempt = (text: string) => {
-    // Every user of the host may read how well it is protected.
+    // Every user of the host may read the status.
     makeDirectory(dirname(o.path), DIRECTORY_MODE, fs)
     if (!swept) {
       for (const path of paths) sweep(path, fs)
@@ -102,7 +101,7 @@ export function atomicFile(o: AtomicFileOptions): AtomicFile {
   }
 }
 
-/** A document has a few kilobytes; a much larger file is not one. */
+/** Limit of a document. A real one has a few kilobytes. */
 const MAX_OCTETS = 1 << 20
 
 /** Why the text could not be read. */
@@ -112,8 +111,8 @@ export interface UnreadableFile {
 }
 
 /**
- * The text of a regular file of at most `maxOctets` (default: a megabyte). Never throws, and never
- * blocks on a file that is not regular. `owner`: refuse a file of any other user.
+ * Reads the text of a regular file of at most `maxOctets` (default: 1 MiB). Never throws, and never
+ * blocks on a FIFO or device. `owner`: a file of any other user is refused.
  */
 export function readPlainFile(path: string, owner?: number, maxOctets = MAX_OCTETS): string | UnreadableFile {
   const foreign = 'The status file here belongs to another user.'

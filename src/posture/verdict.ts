@@ -29,8 +29,8 @@ export interface Signal {
 export type Signals = Readonly<Record<SignalName, Signal>>
 
 /**
- * One rule of the policy and its verdict. `claimed` rests only on claims of operators and is never
- * reported as met.
+ * One rule of the policy and its verdict. `claimed`: it depends only on claims of operators, so it
+ * is not reported as met.
  */
 export interface RuleVerdict {
   readonly rule: string
@@ -40,8 +40,8 @@ export interface RuleVerdict {
 }
 
 /**
- * Whether the configured shaping is in force, and if not, why: one sentence without its final dot,
- * and without a queried name.
+ * Whether the configured shaping is in force. `why` is a sentence without its final dot and without
+ * a queried name.
  */
 export interface ShapingForce {
   readonly inForce: 'yes' | 'no' | 'unknown'
@@ -54,7 +54,7 @@ export interface Verdict {
   readonly signals: Signals
   /** Every rule of the policy in force on this network, in the order of the schema. */
   readonly rules: readonly RuleVerdict[]
-  /** Why the policy lets no query through; undefined: it lets them through. */
+  /** Why the policy allows no queries. Undefined: it allows them. */
   readonly closed: ErrorCode | undefined
   readonly shaping: ShapingForce
 }
@@ -65,13 +65,13 @@ export interface VerdictContext {
   readonly heartbeatLateMs: number
 }
 
-/** Evidence older than this is old. */
+/** Evidence counts as old after this time. */
 export const PROOF_OLD_MS = 600_000
 
 /**
- * All inputs of a verdict. Judges get this type and never a `State`: everything that changes a
- * verdict must be in it, so two states with equal inputs at one moment have the same verdict. Times
- * are ages in whole minutes, or only old or not old.
+ * All inputs of a verdict. The functions that judge get this type and never a `State`. So
+ * everything that changes a verdict must be in it, and equal inputs give equal verdicts. Times are
+ * ages in whole minutes, or only old or not old.
  */
 export interface VerdictInput {
   readonly setup: PostureSetup
@@ -79,7 +79,7 @@ export interface VerdictInput {
   readonly resolvers: readonly ResolverInput[]
   readonly network: Undated<'network'> | undefined
   readonly vpn: Undated<'vpn'> | undefined
-  /** What `system enable` and its watch know goes before what files say. */
+  /** Which DNS server the system uses. `system enable` and its watch know it better than files. */
   readonly system: Undated<'system'> | undefined
   readonly takeover: Undated<'takeover'> | undefined
   readonly canary: { readonly outcome: NonNullable<HostObservations['canary']>['outcome']; readonly ageMin: number } | undefined
@@ -89,7 +89,7 @@ export interface VerdictInput {
   /** Why the status is not signed. */
   readonly unsigned: string | undefined
   readonly restarts: Undated<'restarts'> | undefined
-  /** Lists that are not as the configuration wants them. */
+  /** The faults of lists. */
   readonly listFaults: Undated<'lists'>['faults']
   readonly traceUntilWallMs: number | undefined
   readonly portalUntilWallMs: number | undefined
@@ -101,14 +101,14 @@ export interface VerdictInput {
 }
 type Undated<K extends keyof HostObservations> = Omit<NonNullable<HostObservations[K]>, 'at'>
 
-/** The same for one resolver. */
+/** The inputs about one resolver. */
 export interface ResolverInput {
   readonly setup: ResolverSetup
   readonly links: readonly LinkEvidence[]
   readonly failing: ErrorCode | undefined
   /** The transport of its latest answer. */
   readonly answeredOver: Transport | undefined
-  /** Minutes since its latest answer; undefined: no answer yet. */
+  /** Minutes since its latest answer. Undefined: no answer yet. */
   readonly quietMin: number | undefined
   /** Whether that answer is old. */
   readonly old: boolean
@@ -117,10 +117,10 @@ export interface ResolverInput {
   readonly unproven: ErrorCode | undefined
   /** Days until the certificate of its latest answer expires, rounded up, if that is soon. */
   readonly expiresInDays: number | undefined
-  /** The transport over which it was last answered with a weaker group, see `groupForced`. */
+  /** Whether the retry with a weaker group was needed for its latest answer. */
   readonly groupForced: boolean
   readonly padded: ReturnType<typeof repliesPadded>
-  /** Something asks at regular intervals. */
+  /** Whether a program sends queries at regular intervals. */
   readonly beacon: boolean
   readonly shaped: 'unasked' | 'holds' | 'bare' | CoverTrouble
 }
@@ -152,15 +152,15 @@ export function verdictInput(state: State, nowMs: number): VerdictInput {
   }
 }
 
-/** Whom the system asks, by who knows it best. */
+/** Which DNS server the system uses, from the best source. */
 function asked({ takeover, system }: HostObservations): Undated<'system'> | undefined {
   if (takeover === undefined || takeover.state === 'off') return undated(system)
   return { asks: takeover.state === 'held' ? 'us' : 'partly', by: takeover.by }
 }
 
 /**
- * The inputs of verdicts from one resolver at `nowMs`. Pure; called twice for every answer that is
- * reduced.
+ * The inputs of verdicts from one resolver at `nowMs`. Pure. It is called twice for every reduced
+ * answer.
  */
 export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput {
   const quietMs = r.lastAnswerAt === undefined ? undefined : nowMs - r.lastAnswerAt.ms
@@ -184,13 +184,13 @@ export function resolverInput(r: ResolverEvidence, nowMs: number): ResolverInput
 
 const DAY_MS = 86_400_000
 /**
- * A certificate is announced this long before it expires; one that is valid for only a few days, in
- * the last third of its life.
+ * The end of a certificate is reported this long before it expires. For a certificate that is valid
+ * for a few days only, it is reported in the last third of its life.
  */
 const EXPIRES_SOON_MS = 14 * DAY_MS
 const SHORT_LIFE_MS = 8 * DAY_MS
 
-/** By boot time: the dates were compared with the wall clock when the answer came. */
+/** Days until the certificate expires, by boot time. Undefined: not soon, or not known. */
 function expiresSoon({ lastProtection, lastAnswerAt }: ResolverEvidence, nowMs: number): number | undefined {
   const validity = lastProtection?.validity
   if (validity === undefined || lastAnswerAt === undefined) return undefined
@@ -201,7 +201,7 @@ function expiresSoon({ lastProtection, lastAnswerAt }: ResolverEvidence, nowMs: 
 }
 
 /**
- * Whether two inputs have equal content. First a loop over one level, which nearly always suffices.
+ * Whether two inputs are equal. A loop over one level comes first, which is enough in most cases.
  */
 export function sameInput<T extends object>(a: T, b: T): boolean {
   for (const key in a) if (a[key] !== b[key] && !isDeepStrictEqual(a[key], b[key])) return false
@@ -209,8 +209,8 @@ export function sameInput<T extends object>(a: T, b: T): boolean {
 }
 
 /**
- * Whether the shaping of one resolver is in force: covers flow, and most of its latest replies were
- * padded. A resolver that was never asked is no evidence.
+ * Whether the shaping of one resolver is in force: covers are sent, and most of its latest replies
+ * were padded. Unknown if it was never asked.
  */
 function shapedNow(r: ResolverEvidence): ResolverInput['shaped'] {
   if (r.shapedKnown === 0) return 'unasked'

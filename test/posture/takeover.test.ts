@@ -36,8 +36,8 @@ t.test('without it the same is a remark', (t) => {
 t.test('who took over, whether it was given up, and which links are asked', (t) => {
   const reasons = (...events: readonly Event[]) => judged(false, ...events).signals.protectedNetwork.reasons
   const of = (code: string, ...events: readonly Event[]) => reasons(...events).find((one) => one.code === code)?.message
-  t.match(of('system-taken-over', takeover('taken', 'NetworkManager')), /because of NetworkManager\. It is being put right/)
-  t.match(of('system-taken-over', takeover('given-up', 'dhcpcd')), /because of dhcpcd\. .*three times within a minute/)
+  t.match(of('system-taken-over', takeover('taken', 'NetworkManager')), /because of NetworkManager\. It is being repaired/)
+  t.match(of('system-taken-over', takeover('given-up', 'dhcpcd')), /because of dhcpcd\. .*Three repairs within a minute/)
   t.match(of('system-taken-over', takeover('left', 'dhcpcd')), /Nothing repairs it here, .*sudo enigm-dns system enable/)
   t.match(of('system-bypasses', takeover('held', 'a', [link(true), link(false)])), /VPN wg0, names below corp\.example; eth0, names/)
   t.equal(of('system-asks-elsewhere', system('partly'), takeover('held')), undefined, 'what enable knows goes before what files say')
