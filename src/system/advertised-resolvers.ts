@@ -6,7 +6,7 @@ export interface AdvertisedResolver {
   /** Its name, according to the network. */
   readonly name: string
   readonly addresses: readonly string[]
-  /** The file in which the system shows it. */
+  /** The file in which it was found. */
   readonly by: string
 }
 
@@ -15,8 +15,8 @@ const MOST_FILES = 32
 const MOST = 16
 
 /**
- * The encrypted resolvers that the network advertises, where the system shows them:
- * systemd-networkd writes them for each link. Nothing is sent. Never throws.
+ * Reads the encrypted resolvers that the network advertises. systemd-networkd writes them to a file
+ * for each link. Nothing is sent. Never throws.
  */
 export function advertisedResolvers(root = ''): readonly AdvertisedResolver[] {
   const found = new Map<string, AdvertisedResolver>()

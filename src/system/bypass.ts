@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { hostInterfaces } from './network-view.ts'
 
-/** Watches for flows of other programs to port 53 elsewhere that no earlier check has seen. */
+/** The result of a check for flows of other programs to port 53 of other servers. */
 export interface Bypasses {
   readonly flows: number
   readonly through: readonly ('sockets' | 'conntrack')[]
@@ -14,22 +14,22 @@ const REMOTE = 2
 const INODE = 9
 const PORT_53 = '0035'
 /**
- * A flow is identified by its socket or its ports. Above this number at once, new ones are not
- * distinguished from earlier ones.
+ * Limit of remembered flows. A flow is identified by its socket or its ports. Above the limit, new
+ * flows cannot be distinguished from earlier ones.
  */
 const MAX_KNOWN = 4096
 
 /**
- * The kernel walks its whole hash to show the TCP sockets: 5 ms per table, even for few sockets.
- * DNS over TCP is rare.
+ * The TCP sockets are checked once in this time. The kernel walks its whole hash table to list
+ * them, which takes 5 ms even for few sockets, and DNS over TCP is rare.
  */
 const LONG_EVERY_MS = 60_000
 
 /**
- * Watches for queries that bypass this service: sockets that are connected to port 53 elsewhere
- * (most libraries connect theirs), and, if this process may read it, the connection table of the
- * firewall. A check sees only what is open at that moment: an empty result proves nothing. The UDP
- * sockets are checked each time, the rest once a minute by `nowMs`.
+ * Watches for queries that bypass this service. It reads the sockets that are connected to port 53
+ * of other servers (most libraries connect theirs), and the connection table of the firewall if
+ * this process may read it. A check sees only what is open at that moment, so an empty result
+ * proves nothing. UDP sockets are checked each time, the rest once a minute by `nowMs`.
  */
 export function bypassWatch(nowMs: () => number, proc = '/proc/self/net'): () => Promise<Bypasses> {
   const known = new Set<string>()
@@ -71,7 +71,7 @@ function socketsOf(table: string): readonly string[] {
     })
 }
 
-/** An address in the form of /proc: words in the byte order of the host. */
+/** Whether an address in the form of /proc (words in the byte order of the host) is loopback. */
 function isLoopback(hex: string): boolean {
   const little = endianness() === 'LE'
   if (/^0+$/.test(hex)) return true
@@ -81,7 +81,7 @@ function isLoopback(hex: string): boolean {
   return /^0{16}(FFFF0000|0000FFFF)/.test(hex) && v4(hex.slice(24))
 }
 
-/** Flows that began on this host; a router also sees those of others. */
+/** The tracked flows that began on this host. On a router the table also holds flows of others. */
 function trackedOf(table: string): readonly string[] {
   const own = new Set(Object.values(hostInterfaces() ?? {}).flatMap((list) => (list ?? []).map(({ address }) => address)))
   return table.split('\n').flatMap((line) => {
@@ -93,16 +93,16 @@ function trackedOf(table: string): readonly string[] {
 }
 
 /**
- * Read on a thread: the event loop does not wait, but each page of /proc (4096 octets) wakes two
- * threads.
+ * Reads a table on a thread of libuv, so the event loop does not wait. Each page of /proc (4096
+ * octets) wakes two threads.
  */
 async function readLongTable(file: string): Promise<string | undefined> {
   return readFile(file, 'latin1').catch(() => undefined)
 }
 
 /**
- * Read synchronously: 0.2 ms for a table of the usual size. The end of a long table is left out:
- * its sockets stay visible to later checks as long as they are open.
+ * Reads a table synchronously, which takes 0.2 ms for the usual size. Only the beginning of a long
+ * table is read: later checks see the other sockets while they are open.
  */
 function readShortTable(file: string): string | undefined {
   let fd: number | undefined
@@ -121,7 +121,7 @@ function readShortTable(file: string): string | undefined {
     if (fd !== undefined) closeSync(fd)
   }
 }
-/** About 2000 sockets. */
+/** Limit of pages that are read, for about 2000 sockets. */
 const MAX_PAGES = 64
-/** A shared buffer: its content is copied out at once. */
+/** The shared read buffer. Its content is copied at once. */
 const page = Buffer.allocUnsafeSlow(4096)

@@ -8,8 +8,8 @@ const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
 
 /**
- * Sends an order and resolves to the answer. Undefined if no answer in JSON comes in time, or if
- * the socket belongs to another user, whose answers must not be trusted. The time is `limitMs`.
+ * Sends an order and resolves to the answer. Undefined: no JSON answer came within `limitMs`, or
+ * the socket belongs to another user and must not be trusted.
  */
 export async function sendOrder(path: string, order: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
   let reply = ''
@@ -22,8 +22,7 @@ export async function sendOrder(path: string, order: string, clock: Clock, limit
 
 /**
  * Sends an order whose answer has many lines, and calls `line` for each, until the other end closes
- * or `limitMs` is over. Resolves to whether there was any line. As in `sendOrder`, a socket of
- * another user is not used.
+ * or `limitMs` is over. Resolves to whether any line came. A socket of another user is not used.
  */
 export async function followOrder(
   path: string,
@@ -45,7 +44,9 @@ export async function followOrder(
   return any
 }
 
-/** Reads until the other end closes, `limitMs` is over or `said` needs no more. */
+/**
+ * Sends an order and reads until the other end closes, `limitMs` is over or `said` returns true.
+ */
 function exchangeLines(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
   if (!isTrusted(path)) return Promise.resolve()
   return new Promise((resolve) => {
@@ -64,8 +65,9 @@ function exchangeLines(path: string, order: string, clock: Clock, limitMs: numbe
 }
 
 /**
- * In a directory that others can write, the socket may belong to anybody. Root may give orders to a
- * service of another user if only that user could have made the socket.
+ * Whether a socket can be trusted. In a directory that others can write, the socket may belong to
+ * anybody. Root may also send orders to a service of another user, if only that user could have
+ * made the socket.
  */
 function isTrusted(path: string): boolean {
   try {

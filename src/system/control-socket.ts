@@ -4,11 +4,11 @@ import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { listenOnSocket } from '../files/socket.ts'
 
-/** A word, a type, a name of 255 octets that are all escaped, and an address. */
+/** Limit of an order: a word, a type, a name of 255 escaped octets, and an address. */
 const MAX_REQUEST_OCTETS = 1200
 const MAX_CONNECTIONS = 4
 const PATIENCE_MS = 10_000
-/** The longest that an order may take: a reload waits for the ones before it. */
+/** Limit for one order. It is long because a reload waits for earlier reloads. */
 export const ORDER_LIMIT_MS = 60_000
 
 /** The path of the control socket of the daemon that writes this status file. */
@@ -17,23 +17,23 @@ export function controlPath(statusFile: string): string {
 }
 
 /**
- * Handles an order and returns an answer that `JSON.stringify` can write, or a `Feed`; undefined:
- * no such order.
+ * Handles an order. Resolves to an answer that `JSON.stringify` can write, or to a `Feed`.
+ * Undefined: the order is unknown.
  */
 export type HandleOrder = (order: string) => Promise<unknown>
 
 /** The output of a feed. */
 interface FeedWriter {
   /**
-   * Sends each value as a line of JSON. Returns false if the socket is full; `drained` is called
-   * later.
+   * Sends each value as a line of JSON. Returns false if the socket is full; then `drained` is
+   * called later.
    */
   send(lines: readonly object[]): boolean
   end(): void
 }
 
 /**
- * An answer of many lines: `begin` is called once with the output, and returns callbacks for events
+ * An answer of many lines. `begin` is called once with the output. It returns callbacks for events
  * of the other end.
  */
 export class Feed {
@@ -45,17 +45,17 @@ export class Feed {
 
 export interface Control {
   /**
-   * Listens again if the socket was removed, even with its directory. Costs a stat; a failure is
-   * retried at the next call. Never throws.
+   * Listens again if the socket was removed, even with its directory. Costs a stat. After a failure
+   * the next call tries again. Never throws.
    */
   readonly heal: () => void
   readonly close: () => Promise<void>
 }
 
 /**
- * Listens for orders at `path`, a socket to which only our user (and root) may connect: one word
- * and a newline, answered with one line of JSON. Resolves to `taken` if another process answers
- * there, or to the reason why there is no socket. A socket that a killed process left is replaced.
+ * Listens for orders on a Unix socket at `path`. Only our user and root may connect. An order is
+ * one line, and its answer is one line of JSON. A socket that a killed process left is replaced.
+ * Resolves to `taken` if another process answers there, or to the reason why there is no socket.
  */
 export async function listenControl(
   path: string,
@@ -89,7 +89,7 @@ export async function listenControl(
   }
 }
 
-/** The server, or the reason why there is none. */
+/** Opens the server, or returns why this failed. */
 async function openServer(
   path: string,
   sockets: Set<Socket>,
@@ -139,7 +139,7 @@ function serve(socket: Socket, handle: HandleOrder, clock: Clock): void {
   socket.on('data', receive)
 }
 
-/** After its order the other end may send nothing more: further data, and its end, end the feed. */
+/** Runs a feed. It ends when the other end closes or sends more data. */
 function feed(socket: Socket, { begin }: Feed, clock: Clock): void {
   if (socket.destroyed) return
   const receiver = begin({

@@ -13,8 +13,8 @@ const MSG_DONTWAIT = 0x40
 const F_DUPFD_CLOEXEC = 1030
 
 /**
- * The system calls of a batched UDP listener; the type matches listen/listener.ts (rooms do not
- * import each other).
+ * The system calls of a batched UDP listener. The type must match listen/listener.ts, because rooms
+ * do not import each other.
  */
 export interface SystemDatagramCalls {
   open(address: string, port: number, reusePort: boolean): number
@@ -29,7 +29,7 @@ export interface SystemDatagramCalls {
 let found: SystemDatagramCalls | undefined | null = null
 
 /**
- * The calls. Undefined if this is not 64-bit little-endian Linux, or if koffi (an optional
+ * Loads the calls. Undefined: this is not 64-bit little-endian Linux, or koffi (an optional
  * dependency) is missing or does not load.
  */
 export function datagramCalls(): SystemDatagramCalls | undefined {
@@ -99,7 +99,7 @@ function sockaddr4(address: string, port: number): Buffer {
   return name
 }
 
-/** No zone: link-local addresses use dgram. */
+/** A sockaddr_in6 without a zone, because link-local addresses use dgram. */
 function sockaddr6(address: string, port: number): Buffer {
   const name = Buffer.alloc(28)
   name.writeUInt16LE(AF_INET6, 0)

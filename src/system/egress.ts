@@ -13,7 +13,7 @@ export interface Egress {
 }
 
 export interface EgressOptions {
-  /** Interfaces that count as VPN, whatever their kind. */
+  /** The interfaces that always count as VPN. */
   readonly vpnInterfaces: readonly string[]
   /** The directory in which the kernel describes interfaces; replaced in tests. */
   readonly sysfs?: string
@@ -21,15 +21,15 @@ export interface EgressOptions {
 }
 
 /**
- * Any port works, because nothing is sent. Not 53, so that a search for bypasses does not find this
- * socket.
+ * The port for the test. Any port works, because nothing is sent. It is not 53, so that the check
+ * for bypasses does not find this socket.
  */
 const PORT = 853
 
 /**
- * The kind of interface from which each address would be reached. It is found by the source address
- * that the kernel chooses, which follows every routing rule, unlike the default route alone. To
- * connect a UDP socket chooses the address and sends nothing. Never rejects.
+ * Finds the kind of interface from which each address would be reached. The source address that the
+ * kernel chooses shows the interface. It follows every routing rule, which the default route does
+ * not. Connecting a UDP socket makes the kernel choose and sends nothing. Never rejects.
  */
 export async function readEgress(addresses: readonly string[], o: EgressOptions): Promise<Egress> {
   const sources = await Promise.all(addresses.map(sourceTowards))
@@ -39,7 +39,7 @@ export async function readEgress(addresses: readonly string[], o: EgressOptions)
   return { vpn: count('vpn'), other: count('other'), unknown: count('unknown'), unreachable: count('unreachable') }
 }
 
-/** The source address for `address`; undefined if there is no route. */
+/** The source address for packets to `address`. Undefined: there is no route. */
 function sourceTowards(address: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const type = isIPv6(address) ? 'udp6' : 'udp4'
@@ -63,16 +63,18 @@ function kindOfSource(source: string, own: NodeJS.Dict<NetworkInterfaceInfo[]>, 
   return 'unknown'
 }
 
-/** Device types of linux/if_arp.h without encryption: Ethernet, IPIP, SIT, GRE. */
+/** The device types without encryption: Ethernet, IPIP, SIT, GRE (linux/if_arp.h). */
 const BARE_TYPES: ReadonlySet<string> = new Set(['1', '768', '776', '778'])
 
-/** WireGuard and TUN/TAP are VPN; for PPP (it may be DSL) and similar types it is unknown. */
+/**
+ * The kind of an interface. WireGuard and TUN/TAP are VPN. PPP is unknown, because it may be DSL.
+ */
 function kindOf(name: string, held: NetworkInterfaceInfo, sysfs: string): keyof Egress {
   if (held.internal) return 'other'
   const read = (file: string) => (process.platform === 'linux' ? textOf(`${sysfs}/${name}/${file}`)?.trim() : undefined)
   const mac = read('address')
-  // In a separate network namespace, /sys may still describe another namespace's interface of that
-  // name.
+  // In a separate network namespace, /sys may describe an interface of another namespace with the
+  // same name.
   if (mac === undefined || (mac !== '' && mac !== held.mac)) return 'unknown'
   if (/^DEVTYPE=wireguard$/m.test(read('uevent') ?? '') || read('tun_flags') !== undefined) return 'vpn'
   return BARE_TYPES.has(read('type') ?? '') ? 'other' : 'unknown'

@@ -3,26 +3,26 @@ import { type FSWatcher, readFileSync, realpathSync, statSync, watch } from 'nod
 import { basename, dirname } from 'node:path'
 import type { Clock, Timer } from '../clock.ts'
 
-/** An editor or a package manager writes several times in a row. */
+/** A change is reported after this time, because editors write several times in a row. */
 const SETTLE_MS = 500
-/** Used if the kernel has no watches left, or if it cannot watch the file. */
+/** Files are checked at this interval if the kernel cannot watch them or has no watches left. */
 const POLL_MS = 5000
-/** No watched file is larger (config/jsonc.ts); a larger one is compared by its size and time. */
+/** Limit for a comparison by content. A larger file is compared by size and time. */
 const MAX_OCTETS = 1_048_576
 
 export interface FileWatch {
   /**
-   * Watches these files from now on; their present content is not a change. `readAtMs`: when they
-   * were read (wall clock), if that was earlier: a file changed since then counts as changed.
+   * Watches these files from now on. Their present content is not a change. `readAtMs`: when they
+   * were read (wall clock), if this was earlier. A file that changed after that counts as changed.
    */
   files(paths: readonly string[], readAtMs?: number): void
   stop(): void
 }
 
 /**
- * Calls `changed` once after the content of a watched file differs from before: written in place,
- * replaced by a rename, reached through another link, or deleted. Directories are watched, not
- * files, because after a rename the watch of a file stays with the old one. Does not keep the
+ * Calls `changed` once when the content of a watched file has changed: it was written in place,
+ * replaced by a rename, reached through another link, or deleted. Directories are watched and not
+ * files, because after a rename the watch of a file stays with the old file. It does not keep the
  * process alive.
  */
 export function watchFiles(o: { readonly clock: Clock; readonly changed: () => void }): FileWatch {
@@ -54,7 +54,7 @@ export function watchFiles(o: { readonly clock: Clock; readonly changed: () => v
     const names = new Set(paths.flatMap(placesOf).map((path) => basename(path)))
     try {
       for (const directory of new Set(paths.flatMap(placesOf).map(dirname))) {
-        // A null name means unknown; and a link to a directory on the path may have any name.
+        // A null name means unknown. A link to a directory on the path may have any name.
         const watcher = watch(directory, { persistent: false }, (_event, name) => {
           if (name === null || names.has(name) || isLink(directory, name)) later(SETTLE_MS)
         })
@@ -107,7 +107,9 @@ function placesOf(path: string): readonly string[] {
   }
 }
 
-/** Kubernetes and similar systems exchange a link to the directory of the files. */
+/**
+ * Whether a name is a link. Kubernetes, for example, replaces a link to the directory of the files.
+ */
 function isLink(directory: string, name: string): boolean {
   try {
     return realpathSync(`${directory}/${name}`) !== `${realpathSync(directory)}/${name}`
@@ -116,7 +118,7 @@ function isLink(directory: string, name: string): boolean {
   }
 }
 
-/** Compared by content: a touch, or a save without a change, does not count. */
+/** A text that changes with the content of the files. A touch does not change it. */
 function fingerprint(paths: readonly string[]): string {
   const hash = createHash('sha256')
   for (const path of paths) {

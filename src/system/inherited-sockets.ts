@@ -15,9 +15,9 @@ export interface InheritedSocket extends SocketAddress {
 type Environment = { [name: string]: string | undefined }
 
 const FIRST_FD = 3
-/** More than any unit lists. */
+/** Limit of sockets. No unit lists as many. */
 const MAX_SOCKETS = 256
-/** Fields of a line of /proc/net/{udp,tcp}, proc_net(5): local address, state and inode. */
+/* The fields of a line of /proc/net/{udp,tcp}, proc_net(5): local address, state and inode. */
 const LOCAL = 1
 const STATE = 3
 const INODE = 9
@@ -25,9 +25,9 @@ const TCP_LISTEN = '0A'
 const VARIABLES = ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES'] as const
 
 /**
- * The sockets that were passed at the start of this process, in their order; empty without a
- * service manager that opens any. Removes the variables from `env`, so that children do not get
- * them. Throws an EnigmError `listen`, with a sentence for each socket that cannot be used.
+ * The sockets that the service manager passed to this process, in their order. Empty: there are
+ * none. Removes the variables from `env`, so that children do not get them. Throws an EnigmError
+ * `listen` with a sentence for each socket that cannot be used.
  */
 export function inheritedSockets(env: Environment = process.env, pid = process.pid, proc = '/proc/self'): readonly InheritedSocket[] {
   const count = Number(env.LISTEN_PID) === pid ? Number(env.LISTEN_FDS ?? 0) : 0
@@ -50,7 +50,7 @@ function faultOf(fd: number, socket: BoundSocket | undefined): readonly string[]
       `Descriptor ${fd} of the service manager is neither a UDP socket nor a TCP one that listens: ${unit}, where ListenDatagram= and ListenStream= name ADDRESS:PORT.`,
     ]
   const where = listenText(socket)
-  // A reply must come from the address that was asked, which dgram cannot set for such a socket.
+  // A reply must come from the address that was asked, and dgram cannot set that for this socket.
   if (socket.transport === 'udp' && (socket.address === '0.0.0.0' || socket.address === '::'))
     return [`${where} is a UDP socket for every address of this host: ${unit}, where a ListenDatagram= names each address.`]
   if (/^fe[89ab]/.test(socket.address)) return [`${where} is link-local: ${unit}, and name it with its interface in "listen" instead.`]
@@ -72,7 +72,7 @@ function socketTable(proc: string): ReadonlyMap<string, BoundSocket> {
   return found
 }
 
-/** Read to the end, because the order of the table is arbitrary. */
+/** Reads all lines of a table, because their order is arbitrary. */
 function linesOf(table: string): readonly string[] {
   try {
     return readFileSync(table, 'latin1').split('\n').slice(1)
@@ -81,7 +81,7 @@ function linesOf(table: string): readonly string[] {
   }
 }
 
-/** Text form of an address in /proc: 32-bit words in the byte order of the host. */
+/** Converts an address from /proc (32-bit words in the byte order of the host) to text. */
 function textual(hex: string): string {
   const octets = (hex.match(/.{8}/g) ?? []).flatMap((word) => {
     const four = [...Buffer.from(word, 'hex')]

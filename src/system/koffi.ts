@@ -6,7 +6,7 @@ import { programDirectory } from '../config/paths.ts'
 
 type Call = (...args: readonly (number | Buffer | null)[]) => number
 
-/** The part of the package koffi that is used. koffi calls C without a compiler. */
+/** The used part of the package koffi, which calls C functions without a compiler. */
 export interface Koffi {
   address(buffer: Buffer): bigint
   errno(): number
@@ -17,8 +17,8 @@ export interface Koffi {
 }
 
 /**
- * Calls `use` with koffi and the C library. Undefined if `use` throws, if koffi (an optional
- * dependency) does not load, or if this is not little-endian Linux.
+ * Calls `use` with koffi and the C library. Undefined: `use` threw, koffi (an optional dependency)
+ * does not load, or this is not little-endian Linux.
  */
 export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
   if (process.platform !== 'linux' || endianness() !== 'LE') return undefined
@@ -28,7 +28,7 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
     const koffi = createRequire(import.meta.url)(directory) as Pick<Koffi, 'address' | 'errno'> & {
       load(path: string | null): { func(declaration: string): Call & ((...args: readonly unknown[]) => unknown) }
     }
-    // `null` means the program itself, for both musl and glibc.
+    // `null` means the program itself, with musl and with glibc.
     const libc = koffi.load(null)
     return use({
       address: (buffer) => koffi.address(buffer),
@@ -42,9 +42,9 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
 }
 
 /**
- * The directory in which koffi was installed with this program; undefined: it was not. Node itself
- * would also search the node_modules of every directory above, NODE_PATH and $HOME/.node_modules,
- * where others may write. koffi searches its machine code in the same way, so that must be in the
+ * The directory in which koffi was installed with this program. Undefined: it was not. Node would
+ * also search the node_modules of every directory above, NODE_PATH and $HOME/.node_modules, where
+ * other users may write. koffi searches its binary in the same way, so the binary must be in the
  * same directory.
  */
 function koffiDirectory(): string | undefined {

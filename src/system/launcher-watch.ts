@@ -14,7 +14,7 @@ export interface Launcher {
   readonly isSame: typeof isSame
 }
 
-/** Watches the terminal or npm that started the process, and with which it ends. */
+/** Watches the terminal or the npm that started the process. The process must end with it. */
 export interface LauncherWatch {
   /**
    * Called for each SIGHUP. Returns true if the terminal is gone and the process must end; false if
@@ -22,27 +22,29 @@ export interface LauncherWatch {
    */
   hungUp(): boolean
   /**
-   * Called at each heartbeat: a terminal that is gone without a SIGHUP was left on purpose
-   * (disown).
+   * Called at each heartbeat. If the terminal is gone without a SIGHUP, a person detached the
+   * process on purpose (disown).
    */
   beat(): void
 }
 
-/** Interval of checks whether npm is alive; used only if npm started the process. */
+/** npm is checked at this interval, if npm started the process. */
 const LOOK_MS = 1000
-/** Some shells send SIGHUP first and end later. */
+/**
+ * The terminal is checked again after these times, because some shells send SIGHUP and end later.
+ */
 const LATER_MS = [300, 2000] as const
 /**
- * npm does not survive the SIGHUP from which nohup should protect: Node restores its default at
- * each start.
+ * If npm ends within this time after a SIGHUP, that SIGHUP is the cause, and the process does not
+ * end. Node resets SIGHUP at its start, so npm dies from it even under nohup.
  */
 const SAME_HANGUP_MS = 3000
 
 /**
- * Ties the process to the terminal from which it was started, if a standard stream is connected to
- * it, and to the npm that started it. `ended` is called at most once with the reason, as a clause.
- * Not tied: under nohup (no stream is a terminal), setsid (no controlling terminal), or a service
- * manager.
+ * Ends the process together with the terminal from which it was started, if a standard stream is
+ * connected to it, or with the npm that started it. `ended` is called at most once, with the reason
+ * as a clause. This does not apply under nohup (no stream is a terminal), setsid (no controlling
+ * terminal), or a service manager.
  */
 export function watchLauncher({
   clock,
@@ -91,7 +93,7 @@ export function watchLauncher({
   }
 }
 
-/** proc_pid_stat(5): fields 4 and 7, counted from after the command name. */
+/* Fields 4 and 7 of proc_pid_stat(5), counted from after the command name. */
 const PARENT = 1
 const TERMINAL = 4
 
@@ -101,8 +103,7 @@ function fieldOf(pid: number | 'self', field: number): number | undefined {
 }
 
 /**
- * npm, the shell that it starts for a script (which may be replaced by the script), and this
- * process.
+ * How many parents are searched for npm. There may be a shell between npm and this process.
  */
 const MOST_PARENTS = 4
 
@@ -117,7 +118,7 @@ const thisLauncher: Launcher = {
     let pid = process.ppid
     for (let i = 0; i < MOST_PARENTS && pid > 1; i++) {
       const words = (textOf(`/proc/${pid}/cmdline`) ?? '').split(/[\0 ]/)
-      // npm writes "npm start" over its own command line.
+      // npm replaces its own command line with "npm start".
       if (words[0] === 'npm' || /(^|\/)npm(-cli\.js)?$/.test(words[1] ?? '')) return { pid, startedAtTicks: startTimeOf(pid) }
       pid = fieldOf(pid, PARENT) ?? 0
     }

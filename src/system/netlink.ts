@@ -7,14 +7,14 @@ const SOCK_DGRAM = 2
 const SOCK_RAW = 3
 const NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 const O_CLOEXEC = 0o2000000
-/** RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE (linux/rtnetlink.h). */
+/** RTMGRP_ LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR and IPV6_ROUTE (linux/rtnetlink.h). */
 const GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 /**
  * Calls `heard` whenever the kernel reports a change of a link, an address or a route
- * (rtnetlink(7)). The content of the message is not used, because messages may be lost. Undefined
- * if this is not available: not Linux, or koffi (an optional dependency) is missing. Does not keep
- * the process alive.
+ * (rtnetlink(7)). The content of the message is not used, because messages may be lost. Undefined:
+ * this is not Linux, or koffi (an optional dependency) is missing. It does not keep the process
+ * alive.
  */
 export function listenToKernel(heard: () => void): { close(): void } | undefined {
   return withKoffi((koffi) => open(koffi, heard))
@@ -32,8 +32,8 @@ function open(koffi: Koffi, heard: () => void): { close(): void } | undefined {
     for (const fd of [netlink, place]) if (fd >= 0) close(fd)
     return undefined
   }
-  // Node accepts no netlink descriptor, but accepts a UDP one. libuv gives it to epoll at the end
-  // of this turn at the earliest: by then it is the netlink socket.
+  // Node accepts only a UDP descriptor, so the netlink socket replaces one. libuv gives it to epoll
+  // at the end of this turn at the earliest, when the replacement is done.
   const messages = createSocket('udp4')
   messages.on('message', heard)
   // ENOBUFS: messages were lost, so something has changed.

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { endianness } from 'node:os'
 import { textOf } from '../files/reading.ts'
 
-/** The description of a network in a policy; all given parts must match. */
+/** The description of a network in a policy. All given parts must match. */
 export interface NetworkDescription {
   readonly gateway?: string | undefined
   readonly gatewayMac?: string | undefined
@@ -13,7 +13,7 @@ export interface NetworkDescription {
 export interface NetworkIdentity {
   /** Whether this host can identify its network. */
   readonly known: boolean
-  /** Equal for the same network within one run of the process. */
+  /** Equal for the same network, within one run of the process. */
   readonly id: string
   matches(description: NetworkDescription): boolean
 }
@@ -27,10 +27,10 @@ interface Route {
 }
 
 /**
- * Reads the gateway, its hardware address and the subnets of that interface, and keeps only HMACs
- * of them under `key`. The caller makes a new random key for each run and never stores it: without
- * the key, the content of memory identifies no network. IPv4 only; `known` is false without a
- * default route.
+ * Reads the gateway, its hardware address and the subnets of that interface. It keeps only their
+ * HMACs under `key`. The caller makes a new random key for each run and never stores it, so a
+ * memory dump without the key identifies no network. IPv4 only. `known` is false without a default
+ * route.
  */
 export function readNetworkIdentity(key: Uint8Array, proc = '/proc/self/net'): NetworkIdentity {
   const fingerprint = (kind: string, value: string) => createHmac('sha256', key).update(`${kind}=${value.toLowerCase()}`).digest('base64')
@@ -74,7 +74,7 @@ function routesOf(table: string): readonly Route[] {
     })
 }
 
-/** /proc shows the address as a number in the byte order of the host. */
+/** Reads a number of /proc. An address is a number in the byte order of the host. */
 function hex(text: string | undefined): number | undefined {
   if (text === undefined || !/^[0-9A-F]{8}$/i.test(text)) return undefined
   const octets = Buffer.from(text, 'hex')

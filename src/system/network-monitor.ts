@@ -4,18 +4,16 @@ import { listenToKernel } from './netlink.ts'
 import { type NetworkView, readNetwork } from './network-view.ts'
 
 /**
- * If the kernel does not report changes, a change is noticed within this time. A check costs
- * 0.35 ms.
+ * The interval of checks if the kernel does not report changes. A check costs 0.35 ms.
  */
 const POLL_EVERY_MS = 500
 /**
- * A router's table changes a thousand times a second, and each change is reported: at most one
- * check in this time.
+ * At most one check in this time. On a router, the kernel may report a thousand changes per second.
  */
 const LOOK_EVERY_MS = 20
 /**
- * A network that comes up changes a dozen times. This many changes are reported at once, further
- * ones at this interval: each may cost a handshake.
+ * This many changes are reported at once, further ones at an interval, because each may cost a
+ * handshake. A network that comes up changes a dozen times.
  */
 const REPORTS_AT_ONCE = 8
 const REPORTS_APART_MS = 500
@@ -23,7 +21,7 @@ const REPORTS_APART_MS = 500
 export interface NetworkWatch {
   readonly how: 'kernel' | 'polling'
   readonly online: boolean
-  /** Checks now; `changed` may be called before it returns. */
+  /** Checks now. `changed` may be called before it returns. */
   look(): void
   stop(): void
 }
@@ -31,8 +29,8 @@ export interface NetworkWatch {
 export interface NetworkWatchOptions {
   readonly clock: Clock
   /**
-   * The network is another one, or the same after an interruption, or it is gone. Called up to
-   * eight times at once, then twice a second.
+   * The network has changed: it is another one, the same after an interruption, or gone. Called up
+   * to eight times at once, then twice a second.
    */
   readonly changed: (view: NetworkView) => void
   /** Replaced in tests. */
@@ -41,8 +39,8 @@ export interface NetworkWatchOptions {
 }
 
 /**
- * Watches on which network this host is. If the kernel reports changes, it sets no timer: the owner
- * calls `look` at intervals, for changes that the kernel did not report. Its timers do not keep the
+ * Watches which network this host is on. If the kernel reports changes, it sets no timer; the owner
+ * calls `look` at intervals, in case the kernel did not report a change. Its timers do not keep the
  * process alive.
  */
 export function watchNetwork({ clock, changed, read = readNetwork, listen = listenToKernel }: NetworkWatchOptions): NetworkWatch {
@@ -69,8 +67,7 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
     const now = read()
     if (now.text === seen.text) return
     seen = now
-    // A return to the last reported network is a change too: connections did not survive the
-    // interruption.
+    // A return to the last reported network is a change too, because connections did not survive.
     const nowMs = clock.nowMs()
     left = Math.min(REPORTS_AT_ONCE, left + (nowMs - filledMs) / REPORTS_APART_MS)
     filledMs = nowMs
@@ -112,51 +109,51 @@ export function watchNetwork({ clock, changed, read = readNetwork, listen = list
 }
 
 /**
- * While there are calls of `notice`, a timer measures the passing time; otherwise the heartbeat
- * does.
+ * The interval of the timer that detects a suspend. It runs while `notice` is called; otherwise the
+ * heartbeat detects a suspend.
  */
 const TICK_MS = 2000
 /**
- * A timer later than this is not caused by a busy loop: the process was stopped or the machine
- * slept.
+ * A timer that is later than this was not delayed by a busy event loop: the process was stopped, or
+ * the machine slept.
  */
 const ASLEEP_MS = 3000
 /**
  * If the difference between wall clock and boot time changes by more than this, the wall clock was
- * set; NTP adjusts a thousandth per tick.
+ * set. NTP adjusts it by at most a thousandth per tick.
  */
 const WALL_JUMP_MS = 1000
 
-/** A change of the world that was noticed afterwards. */
+/** A change of the environment: another network, a wake-up, or a new wall clock. */
 export type Disturbance = 'network' | 'wake' | 'clock'
 
 export interface NetworkMonitorOptions extends Omit<NetworkWatchOptions, 'changed'> {
   /** Interval between the calls of `beat`. */
   readonly beatMs: number
   readonly emit: Emit
-  /** Called at once, before any other action; `online` as far as known. */
+  /** Called at once, before any other action. `online`: whether the host is online, if known. */
   readonly disturbed: (what: Disturbance, online: boolean) => void
 }
 
 export interface NetworkMonitor {
   /**
-   * Must be called before a connection is used: after a suspend the first packet comes before any
-   * timer, because timers stop meanwhile. Costs about 0.1 us.
+   * Must be called before a connection is used. After a suspend, the first packet may come before
+   * any timer, because timers stop during a suspend. Costs about 0.1 us.
    */
   notice(): void
   /** Called at each heartbeat. */
   beat(): void
   /**
-   * Must be called before a packet reveals something to a network: checks whether it is still the
-   * same one. Costs 0.35 ms.
+   * Checks whether the network is still the same. Must be called before a packet reveals something
+   * to a network. Costs 0.35 ms.
    */
   look(): void
   stop(): void
 }
 
 /**
- * Notices changes of network, suspends and stops (by the clock that continues during a suspend, and
- * by time that passed without its timer), and changes of the wall clock. Sets no timer if the
+ * Detects changes of the network, suspends and stops of the process, and changes of the wall clock.
+ * A suspend or stop shows in boot time that passed without its timer. It sets no timer if the
  * kernel reports network changes and `notice` is not called.
  */
 export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: NetworkMonitorOptions): NetworkMonitor {
@@ -179,7 +176,7 @@ export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: Netwo
     },
   })
 
-  /** Reads the time first, because that reveals a suspend. */
+  /** Detects a suspend from the time that has passed. */
   const noticeSleep = () => {
     const nowMs = clock.nowMs()
     const lateMs = nowMs - seenMs - (timer === undefined ? beatMs : TICK_MS)

@@ -6,28 +6,28 @@ import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, hostInterfaces } from './network-view.ts'
 
-/** The resolvers that a network names, and the record of this host in which they were found. */
+/** The resolvers that a network announces, and where on this host they were found. */
 export interface NetworkResolvers {
-  /** Numeric addresses in order of preference; an IPv6 link-local one with its interface. */
+  /** Numeric addresses in order of preference. An IPv6 link-local address has its interface. */
   readonly addresses: readonly string[]
   readonly by: string
 }
 
-/** The sources on the host; replaced in tests. */
+/** The sources of these facts on the host. Replaced in tests. */
 export interface NetworkRecords {
   readonly root?: string
   readonly now: Date
-  /** NetworkManager's list of every device's name servers; undefined: it does not run. */
+  /** NetworkManager's list of the name servers of all devices. Undefined: it does not run. */
   readonly networkManager?: () => string | undefined
 }
 
 const MOST = 2
 
 /**
- * Finds the resolver that the network itself names, even if the system uses this service: from the
- * leases of the DHCP client, then from the entries of resolved and resolv.conf that are not this
- * host, and last the gateway, on which home and hotel routers answer. Addresses of this host are
- * left out. Nothing is sent. Undefined: none was found. Never throws.
+ * Finds the resolver that the network itself announces, even if the system uses this service. The
+ * sources, in this order: the leases of the DHCP client; the entries of systemd-resolved and
+ * resolv.conf; the gateway, on which home and hotel routers answer. Addresses of this host are left
+ * out. Nothing is sent. Undefined: none was found. Never throws.
  */
 export function findNetworkResolvers(records: NetworkRecords): NetworkResolvers | undefined {
   return firstFound([
@@ -38,7 +38,7 @@ export function findNetworkResolvers(records: NetworkRecords): NetworkResolvers 
 
 type Sources = readonly (readonly [by: string, find: () => readonly string[]])[]
 
-/** Where the resolvers that a network announces are recorded. */
+/** The places where the resolvers that a network announces are recorded. */
 function announcing({ root = '', now, networkManager }: NetworkRecords): Sources {
   return [
     ['systemd-networkd', () => filesIn(`${root}/run/systemd/netif/leases`).flatMap(networkdServers)],
@@ -68,14 +68,14 @@ const DHCLIENT = ['/var/lib/dhcp', '/var/lib/dhclient', '/var/lib/NetworkManager
 const RESOLVCONF = ['/run/resolvconf/interface', '/run/resolvconf/interfaces', '/run/resolvconf/keys'] as const
 const MOST_FILES = 32
 
-/** Whether it is an address of another host that can be asked. */
+/** Whether an address belongs to another host that can be asked. */
 function isElsewhere(address: string, own: ReadonlySet<string>): boolean {
   const plain = unmapped(address)
   if (isIP(plain) === 0 || own.has(plain.replace(/%.*$/, ''))) return false
   return !isLoopback(plain) && !isAll(plain) && !isGroup(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
 }
 
-/** The texts of the files in a directory, in the order of their names. */
+/** Reads the files in a directory, in the order of their names. */
 function filesIn(dir: string, named = /./): readonly string[] {
   try {
     const names = readdirSync(dir).filter((name) => named.test(name))
@@ -88,13 +88,14 @@ function filesIn(dir: string, named = /./): readonly string[] {
   }
 }
 
-/** A lease of systemd-networkd: `DNS=10.0.0.1 10.0.0.2`. */
+/** The servers in a lease of systemd-networkd: `DNS=10.0.0.1 10.0.0.2`. */
 function networkdServers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) => (line.startsWith('DNS=') ? line.slice(4).trim().split(/\s+/) : []))
 }
 
 /**
- * The output of `nmcli -g IP4.DNS,IP6.DNS device show`: `10.0.0.1 | 10.0.0.2`, with escaped colons.
+ * The servers in the output of `nmcli -g IP4.DNS,IP6.DNS device show`: `10.0.0.1 | 10.0.0.2`, with
+ * escaped colons.
  */
 function managerServers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) =>
@@ -106,7 +107,8 @@ function managerServers(text: string): readonly string[] {
 }
 
 /**
- * The last lease of each interface in a file of dhclient, unless it has expired (times are UTC).
+ * The servers in a file of dhclient: those of the last lease of each interface, unless it has
+ * expired (times are UTC).
  */
 function leaseServers(text: string, now: Date): readonly string[] {
   const last = new Map<string, readonly string[]>()
@@ -124,7 +126,7 @@ function nameservers(text: string): readonly string[] {
   return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? [])
 }
 
-/** An address in the form of /proc/net/route: eight hexadecimal digits, the last octet first. */
+/** Converts an address of /proc/net/route: eight hexadecimal digits, the last octet first. */
 function fromHex(text: string): string {
   return (text.match(/../g) ?? [])
     .toReversed()
@@ -134,7 +136,7 @@ function fromHex(text: string): string {
 
 const NMCLI = ['-g', 'IP4.DNS,IP6.DNS', 'device', 'show'] as const
 
-/** The answer of NetworkManager, if it runs. Waits at most 2 s. */
+/** The answer of NetworkManager. Undefined: it does not run. Waits at most 2 s. */
 export function askNetworkManager(): string | undefined {
   try {
     return execFileSync('nmcli', [...NMCLI], { encoding: 'utf8', timeout: 2000, stdio: ['ignore', 'pipe', 'ignore'] })
@@ -143,17 +145,17 @@ export function askNetworkManager(): string | undefined {
   }
 }
 
-/** A link as resolved knows it: its servers, and the domains for which they are. */
+/** A link of systemd-resolved: its servers, and the domains for which they are used. */
 interface ResolvedLink {
   readonly servers: readonly string[]
   readonly domains: readonly string[]
 }
 
 /**
- * The servers that the links of this host announce for a zone, with port 53: those of the link
- * whose domains contain the zone, if resolved knows one, and else those that DHCP or resolved names
- * first. Never the gateway unless it is announced, and never this host. Nothing is sent. Never
- * rejects; empty: nothing is announced.
+ * The servers that the network announces for a zone, with port 53. If systemd-resolved knows a link
+ * whose domains contain the zone, they are those of this link. Otherwise they are the first ones
+ * from DHCP or systemd-resolved. This host is never included, and the gateway only if it is
+ * announced. Nothing is sent. Empty: nothing is announced. Never rejects.
  */
 export async function announcedServers(zone: string, root = ''): Promise<readonly SocketAddress[]> {
   const ofLink = resolvedLinks(root).find(({ domains }) => domains.some((domain) => zone === domain || zone.endsWith(`.${domain}`)))
@@ -167,7 +169,7 @@ export async function announcedServers(zone: string, root = ''): Promise<readonl
 
 const DNS_PORT = 53
 
-/** The links that have domains of their own: what resolved saves for each of them. */
+/** The links with their own domains, from the files that systemd-resolved saves. */
 function resolvedLinks(root: string): readonly ResolvedLink[] {
   return filesIn(`${root}/run/systemd/resolve/netif`).map((text) => {
     const listed = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1]?.trim().split(/\s+/).filter(Boolean) ?? []
@@ -176,7 +178,7 @@ function resolvedLinks(root: string): readonly ResolvedLink[] {
   })
 }
 
-/** As `askNetworkManager`, without blocking other work. */
+/** The same as `askNetworkManager`, but asynchronous. */
 function networkManagerList(): Promise<string | undefined> {
   return new Promise((resolve) => {
     execFile('nmcli', [...NMCLI], { encoding: 'utf8', timeout: 2000 }, (error, stdout) => resolve(error === null ? stdout : undefined))

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { textOf } from '../files/reading.ts'
 
-/** A default route, with the texts of /proc/net. */
+/** A default route. Its values are texts of /proc/net. */
 export interface DefaultRoute {
   readonly name: string
   readonly gateway: string
@@ -10,8 +10,8 @@ export interface DefaultRoute {
 }
 
 /**
- * The default routes of IPv4; undefined if the table cannot be read. Of a long table only the
- * beginning is read: the kernel lists default routes first. `root` is for tests.
+ * The default routes of IPv4. Undefined: the table cannot be read. Only the beginning of a long
+ * table is read, because the kernel lists default routes first. `root` is for tests.
  */
 export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/self/net/route`)?.flatMap((line) => {
@@ -21,8 +21,8 @@ export function defaultRoutes4(root = ''): readonly DefaultRoute[] | undefined {
 }
 
 /**
- * The same for IPv6, where default routes are among the local ones. The kernel's own unreachable
- * routes are listed with `lo`.
+ * The default routes of IPv6, which are listed between the local routes. The kernel's own
+ * unreachable routes (on `lo`) do not count.
  */
 export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
   return linesOf(`${root}/proc/self/net/ipv6_route`)?.flatMap((line) => {
@@ -34,8 +34,8 @@ export function defaultRoutes6(root = ''): readonly DefaultRoute[] | undefined {
 const linesOf = (path: string) => textOf(path)?.split('\n')
 
 /**
- * As `os.networkInterfaces`. Undefined if a sandbox blocks netlink, which the C library uses
- * (RestrictAddressFamilies= without AF_NETLINK): that is no evidence about the network.
+ * The same as `os.networkInterfaces`. Undefined: a sandbox blocks netlink, which the C library uses
+ * (RestrictAddressFamilies= without AF_NETLINK). This says nothing about the network.
  */
 export function hostInterfaces(): ReturnType<typeof networkInterfaces> | undefined {
   try {
@@ -46,12 +46,11 @@ export function hostInterfaces(): ReturnType<typeof networkInterfaces> | undefin
 }
 
 /**
- * Facts that distinguish one network from another, as far as this host knows them without sending
- * packets.
+ * The facts that distinguish one network from another. They are found without sending packets.
  */
 export interface NetworkView {
   /**
-   * Equal for the same network, different for another one. It contains addresses: it stays in
+   * Equal for the same network, different for another one. It contains addresses, so it stays in
    * memory and is never logged.
    */
   readonly text: string
@@ -63,10 +62,11 @@ export interface NetworkView {
 }
 
 /**
- * Reads default routes, addresses that are not loopback or link-local (of IPv6 the /64: a new
- * privacy address does not mean another network), and how often the carrier of those interfaces has
- * changed (two networks may assign the same address). A bridge without a default route is ignored,
- * because containers come and go. Costs 0.35 ms; never throws.
+ * Reads what identifies the network: the default routes, and the addresses that are not loopback or
+ * link-local. Of an IPv6 address only the /64 counts, because a new privacy address does not mean
+ * another network. It also reads how often the carrier of those interfaces has changed, because two
+ * networks may assign the same address. A bridge without a default route is ignored, because
+ * containers come and go. Costs 0.35 ms. Never throws.
  */
 export function readNetwork(root = '', interfaces = hostInterfaces): NetworkView {
   const [v4, v6] = [defaultRoutes4(root), defaultRoutes6(root)]
@@ -84,7 +84,7 @@ export function readNetwork(root = '', interfaces = hostInterfaces): NetworkView
   }
 }
 
-/** Undefined for prefixes that every network has. */
+/** The prefix of an address. Undefined: every network has this prefix. */
 function prefixOf(address: string, family: string): string | undefined {
   if (family === 'IPv4') return address.startsWith('127.') || address.startsWith('169.254.') ? undefined : address
   if (address === '::1' || /^fe[89ab]/i.test(address)) return undefined
@@ -96,31 +96,30 @@ function prefixOf(address: string, family: string): string | undefined {
 }
 
 /**
- * Facts about connectivity from this host's kernel and name service configuration. Nothing is sent
- * to find them.
+ * Facts about connectivity, from the kernel and the name service configuration of this host. They
+ * are found without sending packets.
  */
 export interface Connectivity {
-  /** Whether a default route exists, by family; undefined: it cannot be read here. */
+  /** Whether a default route of IPv4 exists. Undefined: it cannot be read here. */
   readonly ipv4: boolean | undefined
   readonly ipv6: boolean | undefined
   /**
-   * The smallest MTU among interfaces with a default route, in octets; undefined: there is none, or
-   * it cannot be read.
+   * The smallest MTU of the interfaces with a default route, in octets. Undefined: there is no such
+   * interface, or it cannot be read.
    */
   readonly mtu: number | undefined
-  /** The words of the `hosts` line in nsswitch.conf; undefined: no such file (as with musl). */
+  /** The words of the `hosts` line in nsswitch.conf. Undefined: no file, as with musl. */
   readonly hosts: readonly string[] | undefined
 }
 
-/** Reads all of them; never throws. `root` is for tests. */
+/** Reads these facts. Never throws. `root` is for tests. */
 export function readConnectivity(root = ''): Connectivity {
   const v4 = defaultRoutes4(root)
   const v6 = defaultRoutes6(root)
   const mtus = [...(v4 ?? []), ...(v6 ?? [])].flatMap(({ name }) => mtuOf(root, name))
   return {
     ipv4: v4 && v4.length > 0,
-    // Without this file the kernel has no IPv6. But if there is no IPv4 table either, this is not
-    // Linux.
+    // Without this file the kernel has no IPv6. If there is no IPv4 table either, it is not Linux.
     ipv6: v6 === undefined ? v4 && false : v6.length > 0,
     mtu: mtus.length === 0 ? undefined : Math.min(...mtus),
     hosts: hostsLine(root),

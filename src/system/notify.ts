@@ -5,15 +5,15 @@ const AF_UNIX = 1
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000
 const MSG_NOSIGNAL = 0x4000
 const AT_SIGN = 0x40
-/** A watchdog that is fed twice per period survives one late turn. */
+/** The watchdog is fed this often per period, so that one late turn is tolerated. */
 const FEEDS_PER_PERIOD = 2
 
 /** Reports the state of this process to the service manager (sd_notify(3)). Never throws. */
 export interface ServiceNotifier {
-  /** Whether there is a manager that expects reports and can be reached. */
+  /** Whether a service manager expects reports and can be reached. */
   readonly active: boolean
   /**
-   * Reports that every listener is bound. Starts to feed the watchdog, if the manager has set one.
+   * Reports that every listener is bound. Starts feeding the watchdog, if the manager has set one.
    */
   ready(): void
   /** Reports the activity in one line, for `systemctl status`. */
@@ -27,14 +27,14 @@ interface NotifierOptions {
   readonly clock: Clock
   readonly env?: { [name: string]: string | undefined }
   readonly pid?: number
-  /** Sends one datagram; undefined: koffi does, if it is installed. Replaced in tests. */
+  /** Sends one datagram. Default: with koffi, if it is installed. Replaced in tests. */
   readonly send?: (socket: string, message: string) => boolean
 }
 
 /**
- * The manager that started this process, if its unit has Type=notify. Removes the variables from
- * the environment, so that no child reports for this process. `lost`: the manager waits for
- * reports, but there is no way to send them.
+ * Makes the notifier for the service manager that started this process, if its unit has
+ * Type=notify. Removes the variables from the environment, so that no child reports for this
+ * process. `lost`: the manager waits for reports, but they cannot be sent.
  */
 export function serviceNotifier({ clock, env = process.env, pid = process.pid, send }: NotifierOptions): ServiceNotifier & {
   readonly lost: boolean
@@ -69,8 +69,8 @@ export function serviceNotifier({ clock, env = process.env, pid = process.pid, s
 }
 
 /**
- * Sent with sendto(2), because Node has no sockets of this type; a child process would not be
- * accepted as the sender (NotifyAccess=main).
+ * Sends datagrams with sendto(2), because Node has no Unix datagram sockets. The manager would not
+ * accept a child process as the sender (NotifyAccess=main).
  */
 function datagramSender(koffi: Koffi): (socket: string, message: string) => boolean {
   const socket = koffi.c('int socket(int, int, int)')
@@ -88,7 +88,7 @@ function datagramSender(koffi: Koffi): (socket: string, message: string) => bool
   }
 }
 
-/** sockaddr_un (unix(7)): a path with its NUL, or after `@` an abstract name without one. */
+/** A sockaddr_un (unix(7)): a path with its NUL, or an abstract name (after `@`) without a NUL. */
 function unixName(path: string): Buffer {
   const octets = Buffer.from(path)
   const abstract = octets[0] === AT_SIGN

@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { basename } from 'node:path'
 
-/** Fields of a line of /proc/self/net/{udp,tcp}, proc_net(5): local address, state and inode. */
+/* The fields of a line of /proc/self/net/{udp,tcp}, proc_net(5): local address, state and inode. */
 const LOCAL = 1
 const STATE = 3
 const INODE = 9
@@ -11,9 +11,9 @@ const TCP_LISTEN = '0A'
 const COMM_LENGTH = 15
 
 /**
- * The process that holds a port at an address, or blocks it with a wildcard, or at any address if
- * `address` is a wildcard: "name (pid N)". Undefined if it is not known: not Linux, another user's
- * process without root, or it has ended. Never rejects.
+ * Finds the process that holds a port at an address, or blocks it with a wildcard. If `address` is
+ * a wildcard, any address counts. The result is "name (pid N)". Undefined: not known, because this
+ * is not Linux, it is another user's process and we are not root, or it has ended. Never rejects.
  */
 export async function portHolder(address: string, port: number, transport: 'udp' | 'tcp'): Promise<string | undefined> {
   if (process.platform !== 'linux') return undefined
@@ -46,8 +46,8 @@ const EVERY_V4 = '0'.repeat(8)
 const EVERY_V6 = '0'.repeat(32)
 
 /**
- * Whether a held address (in the form of /proc) blocks `address`: both are equal, or one of them is
- * a wildcard. `::` may block IPv4 too.
+ * Returns a function that says whether a held address (in the form of /proc) blocks `address`: both
+ * are equal, or one of them is a wildcard. `::` may block IPv4 too.
  */
 function conflicting(address: string): (held: string) => boolean {
   const own = address.includes(':') ? hexV6(address) : hexV4(address)
@@ -56,7 +56,7 @@ function conflicting(address: string): (held: string) => boolean {
   return (held) => held === own || held === EVERY_V6 || (held === EVERY_V4 && own.length === 8)
 }
 
-/** 32-bit words in the byte order of the host, in the form of /proc. */
+/** Converts octets to the form of /proc: 32-bit words in the byte order of the host. */
 function hexWords(octets: readonly number[]): string {
   let text = ''
   for (let at = 0; at < octets.length; at += 4) {
@@ -98,8 +98,8 @@ async function ownerOf(inodes: ReadonlySet<string>): Promise<string | undefined>
 }
 
 /**
- * A process chooses its own name: characters that are not printable are replaced, because the name
- * is logged.
+ * The name of a process. The process chooses its name and the name is logged, so characters that
+ * are not printable are replaced.
  */
 async function nameOf(pid: string): Promise<string> {
   const comm = (await readFile(`/proc/${pid}/comm`, 'latin1').catch(() => '')).replace(/\n$/, '')

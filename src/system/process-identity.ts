@@ -3,21 +3,22 @@ import { systemCode } from '../errors.ts'
 import { textOf } from '../files/reading.ts'
 
 /**
- * proc_pid_stat(5): fields 3 and 22 (clock ticks since boot), counted from after the command name.
+ * Fields 3 and 22 (clock ticks since boot) of proc_pid_stat(5), counted from after the command
+ * name.
  */
 const STATE = 0
 const START_TIME = 19
 
-/** Identifies a process: a process number alone is reused after a while. */
+/** Identifies a process. A process number alone is not enough, because it is reused. */
 export interface ProcessIdentity {
   readonly pid: number
-  /** Boot and start time within it, opaque; undefined if the system does not report it. */
+  /** The boot and the start time in it. Opaque. Undefined: the system does not report it. */
   readonly startedAtTicks: string | undefined
 }
 
 /**
- * Boot id and start time of a process; undefined if it does not exist, is hidden (hidepid), or this
- * is not Linux.
+ * The boot id and start time of a process. Undefined: it does not exist, it is hidden (hidepid), or
+ * this is not Linux.
  */
 export function startTimeOf(pid: number): string | undefined {
   return statOf(pid)?.startedAtTicks
@@ -29,11 +30,11 @@ function statOf(pid: number): { readonly dead: boolean; readonly startedAtTicks:
   // The command name is in parentheses and may contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const boot = bootId() ?? ''
-  // A zombie no longer runs, although its parent has not read its exit code.
+  // A zombie does not run: only its parent has not read its exit code yet.
   return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
 }
 
-/** Identifies the boot of this host, opaque; undefined if the system does not report it. */
+/** Identifies the boot of this host. Opaque. Undefined: the system does not report it. */
 export function bootId(): string | undefined {
   return process.platform === 'linux' ? textOf('/proc/sys/kernel/random/boot_id')?.trim() : undefined
 }
@@ -44,8 +45,8 @@ export function selfIdentity(): ProcessIdentity {
 }
 
 /**
- * Whether the process with this identity still runs: false if it has ended or its number belongs to
- * another process now, undefined if unknown.
+ * Whether the process with this identity still runs. False: it has ended, or its number belongs to
+ * another process now. Undefined: not known.
  */
 export function isSame(pid: number, startedAtTicks: string | undefined): boolean | undefined {
   if (!runs(pid)) return false
@@ -56,8 +57,8 @@ export function isSame(pid: number, startedAtTicks: string | undefined): boolean
 }
 
 /**
- * A process that may not read the boot id (ProcSubset=pid) writes its start without one: then only
- * the ticks are compared.
+ * Whether two start times are equal. A process that may not read the boot id (ProcSubset=pid)
+ * writes its start without it; then only the ticks are compared.
  */
 function isSameStart(a: string, b: string): boolean {
   const [bootA, ticksA] = a.split(':')
@@ -76,15 +77,15 @@ function runs(pid: number): boolean {
   }
 }
 
-/** How many files, sockets and pipes this process may have open, and how many it has now. */
+/** How many descriptors (files, sockets, pipes) this process may have, and how many it has. */
 export interface Descriptors {
   readonly limit: number
   readonly open: number
 }
 
 /**
- * The soft limit of RLIMIT_NOFILE (Node raises it to the hard one at its start) and the number of
- * open descriptors; undefined if the system does not report them.
+ * The soft limit of RLIMIT_NOFILE and the number of open descriptors. Node raises the soft limit to
+ * the hard limit at its start. Undefined: the system does not report them.
  */
 export function descriptors(): Descriptors | undefined {
   try {

@@ -2,10 +2,10 @@ import { isIPv6 } from 'node:net'
 import type { Quic, QuicConnection, QuicEnd, QuicOptions, QuicSession, QuicStream } from '../quic.ts'
 import { type Koffi, withKoffi } from './koffi.ts'
 
-/** A pointer of C, as koffi gives it; null is the null pointer. */
+/** A C pointer in the form of koffi. null: the null pointer. */
 type Pointer = object | bigint | null
 
-/** Names and values of OpenSSL 3.5 (ssl.h, bio.h, quic.h). */
+/* Constants of OpenSSL 3.5 (ssl.h, bio.h, quic.h). */
 const AF_INET = 2
 const AF_INET6 = 10
 const VERIFY_PEER = 1
@@ -28,7 +28,7 @@ const SUITES = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_
 const ALPN = Buffer.from('\x03doq')
 const MAX_DATAGRAM_OCTETS = 65_536
 const CHUNK_OCTETS = 16_384
-/** What a stream is read into; a call reads, and what came is copied before the next one. */
+/** The buffer for all reads from streams. Its content is copied before the next read. */
 const CHUNK = Buffer.alloc(CHUNK_OCTETS)
 const MAX_CERTIFICATE_OCTETS = 65_536
 /** Longer chains are not built. */
@@ -95,13 +95,16 @@ type OpenSsl = ReturnType<typeof bind>
 
 let loaded: { readonly quic: Quic | undefined } | undefined
 
-/** QUIC by Node's own OpenSSL; undefined: it has none, or koffi is not installed. */
+/** QUIC with Node's own OpenSSL. Undefined: that OpenSSL has no QUIC, or koffi is not installed. */
 export function nativeQuic(): Quic | undefined {
   loaded ??= { quic: withKoffi((koffi) => new OpenSslQuic(bind(koffi))) }
   return loaded.quic
 }
 
-/** One trust in roots and groups, by all that is in it. A context is as costly as a handshake. */
+/**
+ * Makes connections. It keeps contexts by roots and groups, because one costs as much as a
+ * handshake.
+ */
 class OpenSslQuic implements Quic {
   readonly #o: OpenSsl
   readonly #contexts = new Map<string, Pointer>()
@@ -120,7 +123,7 @@ class OpenSslQuic implements Quic {
     if (known !== undefined) return known
     const o = this.#o
     if (this.#contexts.size >= MAX_CONTEXTS) {
-      // Connections hold a reference of their own.
+      // Each connection holds its own reference to its context.
       for (const context of this.#contexts.values()) o.contextFree(context)
       this.#contexts.clear()
     }
@@ -154,11 +157,11 @@ function addRoots(o: OpenSsl, context: Pointer, pem: string): void {
     o.certificateFree(certificate)
   }
   o.bioFree(bio)
-  // The end of the text is an error in OpenSSL's queue, which Node's TLS would report as its own.
+  // The end of the PEM text leaves an error in OpenSSL's queue. Node's TLS would report it.
   o.clearErrors()
 }
 
-/** The only owner of its pointers: they are freed once, in `#free`, after all streams. */
+/** One QUIC connection. It owns its pointers: `#free` frees them once, after all streams. */
 class OpenSslConnection implements QuicConnection {
   readonly #o: OpenSsl
   readonly #send: (datagram: Uint8Array) => void
@@ -182,7 +185,7 @@ class OpenSslConnection implements QuicConnection {
     }
     this.#network = outer[0] ?? null
     o.bioControl(this.#network, BIO_CTRL_DGRAM_SET_CAPS, BIO_CAP_HANDLES_DST_ADDR, null)
-    // From here the connection owns its end of the pair.
+    // From here on, the connection owns its end of the BIO pair.
     o.setBio(this.#ssl, inner[0], inner[0])
     if (serverName !== undefined) o.control(this.#ssl, CTRL_SET_SERVER_NAME, 0, serverName)
     o.alpn(this.#ssl, ALPN, ALPN.length)
@@ -190,7 +193,7 @@ class OpenSslConnection implements QuicConnection {
     o.streamMode(this.#ssl, STREAM_MODE_NONE)
     const octets = addressOctets(address)
     const place = o.addressNew() as Pointer
-    // The port in network byte order.
+    // The port must be in network byte order.
     o.addressMake(place, isIPv6(address) ? AF_INET6 : AF_INET, octets, octets.length, ((port & 0xff) << 8) | (port >> 8))
     o.peer(this.#ssl, place)
     o.addressFree(place)
@@ -289,7 +292,7 @@ class OpenSslConnection implements QuicConnection {
     const octets = Buffer.alloc(MAX_CERTIFICATE_OCTETS)
     const length = Number(o.bioRead(bio, octets, octets.length))
     o.bioFree(bio)
-    // One that fills the buffer may be longer: a part of it is no certificate.
+    // A certificate that fills the buffer may be longer than the buffer, so it is not used.
     return length > 0 && length < octets.length ? Uint8Array.from(octets.subarray(0, length)) : undefined
   }
 
@@ -313,6 +316,7 @@ class OpenSslConnection implements QuicConnection {
   }
 }
 
+/** One stream of a connection. */
 class OpenSslStream implements QuicStream {
   readonly #o: OpenSsl
   readonly #freed: () => void
@@ -325,7 +329,7 @@ class OpenSslStream implements QuicStream {
     this.#freed = freed
   }
 
-  /** The whole request and its end, or nothing. */
+  /** Writes a whole request and ends our direction. False: it was not written completely. */
   write(octets: Uint8Array): boolean {
     const written = [0]
     const result = this.#o.write(this.#handle, octets, octets.length, WRITE_CONCLUDE, written)

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 
-/** What a command said. `code` is 127 where there is no such command, -1 after a signal. */
+/** The result of a command. `code` is 127 if the command does not exist, and -1 after a signal. */
 export interface CommandResult {
   readonly code: number
   readonly stdout: string
@@ -8,9 +8,9 @@ export interface CommandResult {
 }
 
 export interface RunOptions {
-  /** Its standard input; empty unless told. */
+  /** The standard input of the command. Default: empty. */
   readonly input?: string
-  /** After this it is ended; 10 s unless told. */
+  /** The command is ended after this time. Default: 10 s. */
   readonly limitMs?: number
 }
 
@@ -19,10 +19,10 @@ export type RunCommand = (command: string, args: readonly string[], o?: RunOptio
 
 const LIMIT_MS = 10_000
 const MAX_OUTPUT_OCTETS = 1 << 20
-/** A program is found whatever the PATH of the caller is. */
+/** The PATH of commands. It does not depend on the PATH of the caller. */
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** Of this host. Output is neither paged nor translated. */
+/** Runs commands on this host. Their output is not paged and not translated. */
 export const runCommand: RunCommand = (command, args, o = {}) =>
   new Promise((resolve) => {
     const env = { PATH: SYSTEM_PATH, LC_ALL: 'C', SYSTEMD_PAGER: '' }
@@ -31,7 +31,7 @@ export const runCommand: RunCommand = (command, args, o = {}) =>
       const missing = error !== null && error.code === 'ENOENT'
       resolve({ code: missing ? 127 : (child.exitCode ?? -1), stdout, stderr })
     })
-    // One that ends before it has read all is no fault of ours.
+    // A command may end before it has read all of its input. This is no error.
     child.stdin?.on('error', () => {})
     child.stdin?.end(o.input ?? '')
   })

@@ -5,10 +5,10 @@ import { isAbsence, openChecked, ownFile } from '../files/reading.ts'
 import { createNew, putInPlace, remove, temporaryOf, unusablePath } from '../files/writing.ts'
 
 /**
- * A file that cannot be read, or changed unnoticed, without the key: a header (magic, salt), then
- * chunks of AES-256-GCM, each after its length. A separate key is derived for every file (HKDF, RFC
- * 5869). The nonce of a chunk is its number and whether it is the last (the STREAM construction),
- * so that chunks cannot be omitted, cut off or reordered.
+ * The format of an encrypted file. Without the key nobody can read it, or change it unnoticed. It
+ * has a header (magic, salt), then chunks of AES-256-GCM, each after its length. A separate key is
+ * derived for each file (HKDF, RFC 5869). The nonce of a chunk is its number and whether it is the
+ * last one (the STREAM construction), so chunks cannot be omitted, cut off or reordered.
  */
 const MAGIC = Buffer.from('enigm-dns sealed 1\n')
 const SALT_OCTETS = 32
@@ -18,8 +18,7 @@ const TAG_OCTETS = 16
 export const MAX_CHUNK_OCTETS = 256 * 1024
 
 /**
- * The key material of a file: a secret and its purpose, so that one secret can serve several
- * purposes.
+ * The key material of a file: a secret and its purpose. So one secret can serve several purposes.
  */
 export interface FileSeal {
   readonly secret: Uint8Array
@@ -27,9 +26,9 @@ export interface FileSeal {
 }
 
 /**
- * Writes `chunks` (each at most MAX_CHUNK_OCTETS) with a temporary file in the same directory and a
- * rename: a reader, or a kill at any moment, finds the old file or the new one. Mode 0600. Reads
- * `chunks` only as needed. Rejects with an EnigmError `state`, and leaves the old file.
+ * Writes `chunks` (each at most MAX_CHUNK_OCTETS) to a temporary file, and renames it. At any
+ * moment a reader finds the old file or the new one, even after a kill. Mode 0600. `chunks` are
+ * read only as needed. Rejects with an EnigmError `state`; then the old file stays.
  */
 export async function writeSealed(path: string, seal: FileSeal, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void> {
   const temporary = temporaryOf(path)
@@ -59,9 +58,9 @@ export async function writeSealed(path: string, seal: FileSeal, chunks: AsyncIte
 }
 
 /**
- * The chunks of a sealed file, in order; none if the file does not exist. Throws an EnigmError
- * `state` at the first changed octet, for another key, for a file that others could write, or one
- * larger than `maxOctets`: chunks yielded before that are genuine.
+ * Reads the chunks of an encrypted file in order. A missing file has none. Throws an EnigmError
+ * `state` at the first changed octet, for another key, for a file that others could write, and for
+ * a file larger than `maxOctets`. Chunks before the error are genuine.
  */
 export async function* readSealed(path: string, seal: FileSeal, maxOctets: number): AsyncGenerator<Buffer, void, void> {
   const handle = await openGuarded(path, maxOctets)
@@ -118,7 +117,7 @@ function fileKey({ secret, purpose }: FileSeal, header: Buffer): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, header.subarray(MAGIC.length), purpose, 32))
 }
 
-/** Never repeated under one key: each file has its own key, and each chunk its number. */
+/** The nonce of a chunk. It is never repeated: each file has its own key, each chunk its number. */
 function nonceOf(index: number, last: boolean): Buffer {
   const nonce = Buffer.alloc(12)
   nonce[0] = last ? 1 : 0

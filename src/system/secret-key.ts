@@ -15,7 +15,7 @@ export interface KeyPlace {
   readonly stateDir: string
   readonly name: string
   /**
-   * $CREDENTIALS_DIRECTORY, in which the service manager puts credentials for us (systemd.exec(5));
+   * $CREDENTIALS_DIRECTORY, in which the service manager puts our credentials (systemd.exec(5)).
    * `<name>.key` in it has precedence.
    */
   readonly credentials: string | undefined
@@ -25,15 +25,15 @@ export function keyFile({ stateDir, name }: KeyPlace): string {
   return join(stateDir, `${name}.key`)
 }
 
-/** Whether the service manager holds the key: then we must not remove it. */
+/** Whether the service manager provides the key. If so, we must not remove it. */
 export function isCredential(place: KeyPlace): boolean {
   return credentialOf(place) !== undefined
 }
 
 /**
- * The key, made at the first use (0600 in a directory of 0700). At least 32 octets: derive keys
- * from it, do not use it directly. Throws an EnigmError `state` if others could have read it, or if
- * it is not a key.
+ * Reads the key, or makes it at the first use (0600 in a directory of 0700). It has at least 32
+ * octets. Do not use it directly: derive keys from it. Throws an EnigmError `state` if others could
+ * have read it, or if it is not a key.
  */
 export function secretKey(place: KeyPlace): Buffer {
   const credential = credentialOf(place)
@@ -49,8 +49,8 @@ export function secretKey(place: KeyPlace): Buffer {
 }
 
 /**
- * Why `secretKey` could not use the existing key, as a clause; undefined: it can, or the first use
- * makes one. Changes nothing.
+ * A clause that says why `secretKey` cannot use the existing key. Undefined: it can, or the first
+ * use makes a key. Changes nothing.
  */
 export function secretKeyFault(place: KeyPlace): string | undefined {
   try {
@@ -70,8 +70,8 @@ function credentialOf({ credentials, name }: KeyPlace): string | undefined {
 }
 
 /**
- * `made`: we made it, so it must belong to us alone. A key of the service manager may belong to it,
- * and be readable by a group.
+ * Reads a key. `made`: we made it, so only our user may read it. A key of the service manager may
+ * belong to the manager and be readable by a group.
  */
 function readKey(file: string, maxOctets: number, made: boolean): Buffer {
   const given = (found: Stats) => [...fileFaults(file, found, owners()), ...walk(file, owners()).faults][0]

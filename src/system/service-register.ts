@@ -9,39 +9,44 @@ import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import { isSame, type ProcessIdentity } from './process-identity.ts'
 
 /**
- * The facts that a service publishes so that every command finds it: no queried name, no client.
+ * What a running service publishes, so that every command finds it. It holds no queried names and
+ * no clients.
  */
 export interface ServiceRecord {
   readonly pid: number
-  /** Boot and start time within it; undefined if the system does not report it. */
+  /**
+   * Identifies the boot and the start time of the process. Undefined: the system does not report
+   * it.
+   */
   readonly processStart: string | undefined
-  /** The network namespace in which it listens; undefined if the system does not report it. */
+  /** The network namespace in which it listens. Undefined: the system does not report it. */
   readonly namespace: string | undefined
-  /** Absolute path of the configuration file; undefined: it uses the defaults. */
+  /** The absolute path of the configuration file. Undefined: the service uses the defaults. */
   readonly config: string | undefined
-  /** The values of --listen; undefined: the configuration has the listen addresses. */
+  /** The values of --listen. Undefined: the listen addresses come from the configuration. */
   readonly listenOption: readonly string[] | undefined
-  /** The listen addresses, ADDRESS:PORT each. */
+  /** The listen addresses, each as ADDRESS:PORT. */
   readonly listen: readonly string[]
   readonly statusFile: string
   readonly stateDir: string
 }
 
 /**
- * A running service, and the numeric user who wrote its record; undefined if the system has none.
+ * A running service. `uid`: the user who wrote its record; undefined if this system has no numeric
+ * users.
  */
 export type RunningService = ServiceRecord & { readonly uid: number | undefined }
 
 /** A record that has been written. */
 export interface Registration {
-  /** Writes it again if it was removed. Costs a stat. Never throws. */
+  /** Writes the record again if it was removed. Costs a stat. Never throws. */
   heal(): void
   /** Replaces the listen addresses. Never throws. */
   listensOn(listen: readonly string[]): void
   withdraw(): void
 }
 
-/** In a runtime directory; one file per service, named by its process. */
+/** The directory of the records. Each service has one file, named after its process number. */
 const DIRECTORY = 'services'
 const NAME = /^[1-9]\d{0,9}\.json$/
 const MAX_RECORDS = 64
@@ -53,8 +58,8 @@ export function registerIn(directory: string): string {
 }
 
 /**
- * The system's runtime directory, which only root can give to another user, and that of this
- * account.
+ * The runtime directories to search: that of the system, which only root can give to another user,
+ * and that of this account.
  */
 export function runtimeDirectories(account: Account): readonly string[] {
   const system = dirname(defaultStatusFile({ ...account, uid: 0 }))
@@ -63,9 +68,9 @@ export function runtimeDirectories(account: Account): readonly string[] {
 }
 
 /**
- * Writes the record to the first of `directories` that is ours, 0644: any user of this host may
- * know that a service runs, and its addresses. If that is not possible, returns the reason as a
- * clause. Removes records that killed processes left there.
+ * Writes the record to the first of `directories` that belongs to our user. Its mode is 0644,
+ * because every user of this host may know that a service runs, and its addresses. Removes records
+ * of dead processes there. If nothing can be written, returns a clause that says why.
  */
 export function register(directories: readonly string[], record: ServiceRecord): Registration | string {
   let why = 'there is no runtime directory'
@@ -77,7 +82,9 @@ export function register(directories: readonly string[], record: ServiceRecord):
   return why
 }
 
-/** Why `register` could write a record to none of `directories`. Changes nothing. */
+/**
+ * Why `register` cannot write a record to any of `directories`. Undefined: it can. Changes nothing.
+ */
 export function registerFault(directories: readonly string[]): string | undefined {
   const faults = directories.map(unsafePlace)
   return faults.includes(undefined) ? undefined : faults.at(-1)
@@ -94,7 +101,7 @@ function unsafePlace(directory: string): string | undefined {
   }
 }
 
-/** What a service that ran as another user leaves until the host restarts. */
+/** The fault of a directory that a service of another user left behind. A restart removes it. */
 function foreignOwner(directory: string, theirs: number, ours: number): string {
   const remedy = ours === 0 ? `; if no service of that user runs, remove it: rm -r ${directory}` : ''
   return `${directory} belongs to user ${theirs}${remedy}`
@@ -144,9 +151,9 @@ function sweepDead(place: string): void {
 const isAlive = ({ pid, processStart }: ServiceRecord) => isSame(pid, processStart) !== false
 
 /**
- * The registered running services, in the order of `directories`. Only records of root or this user
- * are trusted, and in the system's runtime directory also those of its owner, whom root chose.
- * Never throws.
+ * The registered services that run, in the order of `directories`. Only records of root and of this
+ * user are trusted. In the system's runtime directory, records of its owner are trusted too,
+ * because root chose the owner. Never throws.
  */
 export function runningServices(directories: readonly string[]): readonly RunningService[] {
   return directories.flatMap((directory) => {
@@ -162,7 +169,7 @@ export function runningServices(directories: readonly string[]): readonly Runnin
   })
 }
 
-/** Only root can create files in it. */
+/** Whether only root can create files in a directory. */
 function isRoots(directory: string): boolean {
   const { uid, mode } = lstatSync(directory)
   return uid === 0 && (mode & 0o022) === 0
@@ -205,20 +212,20 @@ function asRecord(value: unknown): ServiceRecord | undefined {
 }
 
 /**
- * The network namespace of a process of this user, opaque; undefined if the system does not report
- * it.
+ * Identifies the network namespace of a process of this user. Opaque. Undefined: the system does
+ * not report it.
  */
 export function networkNamespace(pid: number | 'self' = 'self'): string | undefined {
   return process.platform === 'linux' ? targetOf(`/proc/${pid}/ns/net`) : undefined
 }
 
-/** The arguments of Node when this program is started; `run` follows. */
+/** The script in the command line of this program. `run` follows it. */
 const PROGRAM = /(^|\/)(enigm-dns|dist\/main\.js|src\/setup\.mjs)$/
 
 /**
- * Processes of any user that look like a service of this program by their command line, in this
- * network namespace as far as that is visible. Undefined if processes of others are not visible at
- * all (no /proc, or hidepid).
+ * The processes of any user whose command line looks like a service of this program. Those in
+ * another network namespace are left out if this is visible. Undefined: processes of other users
+ * are not visible at all (no /proc, or hidepid).
  */
 export function likelyServices(self: Pick<ProcessIdentity, 'pid'>): readonly number[] | undefined {
   if (process.platform !== 'linux' || (textOf('/proc/1/cmdline') ?? '') === '') return undefined

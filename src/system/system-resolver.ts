@@ -3,27 +3,27 @@ import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 
 /**
- * The DNS servers that the system's own configuration names. `by`: the file or service that
+ * Which DNS servers the system uses, according to its configuration. `by`: the file or service that
  * decides.
  */
 export interface SystemResolver {
   readonly asks: 'us' | 'elsewhere' | 'partly' | 'unknown'
   readonly by: string
   /**
-   * Whether every configured name server is an address of this host: only then does a query through
-   * the system stay here.
+   * Whether every configured name server is an address of this host. Only then does a query through
+   * the system stay on this host.
    */
   readonly stays: boolean
 }
 
 const RESOLVED_STUBS: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
-/** resolv.conf(5): how many entries glibc uses. */
+/** How many entries of resolv.conf glibc uses (resolv.conf(5)). */
 const MAX_NAMESERVERS = 3
 
 /**
- * Reads resolv.conf and, if that or nsswitch.conf sends queries to systemd-resolved, the servers of
- * resolved. NetworkManager writes one of the two. `ours` are the listeners of this service. Costs a
- * few reads of small files; never throws. `root` is for tests.
+ * Reads resolv.conf. If it or nsswitch.conf sends queries to systemd-resolved, the servers of
+ * systemd-resolved are read too. NetworkManager writes one of the two. `ours`: the listeners of
+ * this service. Costs a few reads of small files. Never throws. `root` is for tests.
  */
 export function readSystemResolver(ours: readonly SocketAddress[], root = ''): SystemResolver {
   const text = textOf(`${root}/etc/resolv.conf`)
@@ -45,8 +45,8 @@ export function readSystemResolver(ours: readonly SocketAddress[], root = ''): S
 }
 
 /**
- * Another name server of this host may forward to us or to another server: that cannot be read
- * here.
+ * Whether the servers are this service. Another name server on this host may forward to us or to
+ * another server, which cannot be read here.
  */
 function verdict(final: readonly string[], isOurs: (address: string) => boolean): SystemResolver['asks'] {
   const mine = final.filter(isOurs).length
@@ -55,7 +55,7 @@ function verdict(final: readonly string[], isOurs: (address: string) => boolean)
   return final.length > 0 && !final.every(isLoopback) ? 'elsewhere' : 'unknown'
 }
 
-/** Without entries glibc asks 127.0.0.1. */
+/** The name servers in a resolv.conf. Without entries glibc asks 127.0.0.1. */
 function nameservers(text: string): readonly string[] {
   const found = text.split('\n').flatMap((line) => {
     const [word, address = ''] = line.trim().split(/\s+/)
@@ -64,7 +64,7 @@ function nameservers(text: string): readonly string[] {
   return found.length === 0 ? ['127.0.0.1'] : found.slice(0, MAX_NAMESERVERS)
 }
 
-/** nss-resolve asks resolved over a socket, independent of resolv.conf. */
+/** Whether nss-resolve is used. It asks systemd-resolved over a socket and ignores resolv.conf. */
 function asksResolved(root: string): boolean {
   const hosts = (textOf(`${root}/etc/nsswitch.conf`) ?? '').split('\n').find((line) => line.startsWith('hosts:')) ?? ''
   const sources = hosts.replace(/\[[^\]]*\]/g, '').split(/\s+/)
@@ -76,10 +76,9 @@ const isLoopback = (address: string) => address.startsWith('127.') || address ==
 const isWildcardFor = (bound: string, address: string) => (bound === '0.0.0.0' || bound === '::') && isLoopback(address)
 
 /**
- * Looks up a name as any program of this system would, with getaddrinfo. Resolves when that has
- * ended, with any result. It may take as long as the system's own timeouts, and uses one thread of
- * libuv's pool meanwhile. Only for names that are answered on this host: the caller must ensure
- * that.
+ * Looks up a name as any program of this system does, with getaddrinfo. Resolves when the lookup
+ * has ended, with any result. It may take as long as the system's own timeouts, and uses one thread
+ * of libuv's pool during that time. The caller must ensure that the name is answered on this host.
  */
 export async function askSystem(name: string): Promise<void> {
   const { lookup } = await import('node:dns')

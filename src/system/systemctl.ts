@@ -1,14 +1,14 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-/** The output of a systemd command, and its exit code; 127: there is no such command. */
+/** The output of a systemd command and its exit code. 127: the command does not exist. */
 export interface Said {
   readonly code: number
   readonly stdout: string
   readonly stderr: string
 }
 
-/** A stop may take 10 s, and other jobs wait for it. */
+/** Limit for a command. A stop may take 10 s, and other jobs wait for it. */
 const LIMIT_MS = 60_000
 
 /** Runs systemctl and waits for it. Never throws. */
@@ -17,7 +17,7 @@ export function systemctl(...args: readonly string[]): Said {
   return { code: status ?? 127, stdout: stdout ?? '', stderr: stderr ?? '' }
 }
 
-/** Its output is parsed, so it must not use a pager, colours or a translation. */
+/** The environment for systemctl. Its output is parsed: no pager, no colours, no translation. */
 function plainEnvironment(): NodeJS.ProcessEnv {
   return { ...process.env, SYSTEMD_PAGER: '', SYSTEMD_COLORS: '0', LC_ALL: 'C.UTF-8' }
 }
@@ -27,7 +27,7 @@ export function isSystemd(): boolean {
   return existsSync('/run/systemd/system')
 }
 
-/** The state of a unit according to systemd; unknown texts are empty. */
+/** The state of a unit according to systemd. Unknown texts are empty. */
 export interface UnitState {
   /** `active`, `activating`, `inactive`, `failed` and others. */
   readonly active: string
@@ -35,11 +35,11 @@ export interface UnitState {
   readonly enabled: string
   /** The file that defines it. */
   readonly file: string
-  /** 0: no process. */
+  /** The main process. 0: none. */
   readonly pid: number
 }
 
-/** The state of a unit by its name; all empty if systemd does not answer. */
+/** Reads the state of a unit. All texts are empty if systemd does not answer. */
 export function unitState(unit: string): UnitState {
   const { stdout } = systemctl('show', '-p', 'ActiveState,UnitFileState,FragmentPath,MainPID', unit)
   const of = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(stdout)?.[1] ?? ''

@@ -16,7 +16,7 @@ const OTHERS_READ = 0o005
 /** The program that a unit starts. */
 export interface Program {
   readonly node: string
-  /** dist/main.js, without links. */
+  /** The real path of dist/main.js. */
   readonly main: string
 }
 
@@ -25,22 +25,22 @@ export function thisProgram(argv: readonly string[] = process.argv, node = proce
   return { node: realpathSync(node), main: realpathSync(argv[1] ?? '') }
 }
 
-/** The unit file of a package; undefined: there is none. `root` is for tests. */
+/** The unit file that a package installed. Undefined: there is none. `root` is for tests. */
 export function packagedUnit(root = ''): string | undefined {
   return PACKAGED_UNITS.map((directory) => join(directory, UNITS[2])).find((path) => existsSync(root + path))
 }
 
 /**
- * Why a service cannot run this program, a sentence each with its fix: the sandbox hides it, its
- * user may not read it, or another user could change it.
+ * Sentences that say why a service cannot run this program, each with the fix: the sandbox hides
+ * it, the service's user may not read it, or another user could change it.
  */
 export function programFaults({ node, main }: Program): readonly string[] {
   return [node, main].flatMap((path) => {
     if (HIDDEN.test(path))
       return [
-        `${path} lies where the service sees nothing (home and temporary directories): install it for all users, as in sudo npm install -g enigm-dns with a Node of the system.`,
+        `${path} is in a directory that the service cannot see (a home or temporary directory): install it for all users, as in sudo npm install -g enigm-dns with a Node of the system.`,
       ]
-    if (/[\s"'$%\\]/.test(path)) return [`${path} holds a character that a unit would read otherwise: install it elsewhere.`]
+    if (/[\s"'$%\\]/.test(path)) return [`${path} contains a character with a special meaning in units: install it elsewhere.`]
     const faults = walk(path, new Set([0])).faults.map((fault) => `${path} ${fault}.`)
     return [...faults, ...fileFaults(path), ...closedAbove(path)]
   })
@@ -48,14 +48,14 @@ export function programFaults({ node, main }: Program): readonly string[] {
 
 function fileFaults(path: string): readonly string[] {
   const { uid, mode } = statSync(path)
-  if (uid !== 0) return [`${path} belongs to user ${uid}, who could change what sees every name; run: chown -R root ${dirname(path)}.`]
+  if (uid !== 0) return [`${path} belongs to user ${uid}, who could change the program; run: chown -R root ${dirname(path)}.`]
   return (mode & 0o022) === 0 ? [] : [`${path} is writable by others; run: chmod go-w ${path}.`]
 }
 
 function closedAbove(path: string): readonly string[] {
   const faults: string[] = []
   for (let at = path; at !== '/'; at = dirname(at))
-    if ((statSync(at).mode & OTHERS_READ) !== OTHERS_READ && at !== path) faults.push(`${at} is closed to others; run: chmod o+rx ${at}.`)
+    if ((statSync(at).mode & OTHERS_READ) !== OTHERS_READ && at !== path) faults.push(`${at} cannot be read by other users; run: chmod o+rx ${at}.`)
   return faults
 }
 
@@ -65,12 +65,12 @@ export function ownUnits(program: Program, notifies: boolean, root = ''): Readon
   return new Map(UNITS.map((name) => [join(root, OWN_UNITS, name), files[name]]))
 }
 
-/** Those that were not written by this program. */
+/** The existing files of `paths` that this program did not write. */
 export function foreignUnits(paths: Iterable<string>): readonly string[] {
   return [...paths].filter((path) => existsSync(path) && textOf(path)?.startsWith(UNIT_MARK) !== true)
 }
 
-/** Writes the units; returns how many differ from before. Throws the system's error. */
+/** Writes the units. Returns how many have changed. Throws the system's error. */
 export function writeUnits(units: ReadonlyMap<string, string>): number {
   const changed = [...units].filter(([path, text]) => textOf(path) !== text)
   for (const [path, text] of changed) {
@@ -80,7 +80,7 @@ export function writeUnits(units: ReadonlyMap<string, string>): number {
   return changed.length
 }
 
-/** Removes those of `paths` that are ours, and returns them. */
+/** Removes the files of `paths` that this program wrote, and returns their paths. */
 export function removeUnits(paths: Iterable<string>): readonly string[] {
   const ours = [...paths].filter((path) => textOf(path)?.startsWith(UNIT_MARK) === true)
   for (const path of ours) remove(path)

@@ -1,27 +1,27 @@
 /** The facts on which the systemd units depend. */
 export interface UnitOptions {
-  /** The program with the words before its commands: absolute paths without spaces. */
+  /** The first words of the command line: absolute paths without spaces. */
   readonly program: readonly string[]
   /** Whether the program can notify systemd of readiness, which requires koffi. */
   readonly notifies: boolean
 }
 
-/** The listen address of the service alongside systemd-resolved, and in general if it is free. */
+/** The listen address of the service if systemd-resolved runs too, and in general if it is free. */
 export const UNIT_PLACE = '127.0.0.55:53'
 const STUB_PLACE = '127.0.0.53:53'
 
 export const SERVICE_UNIT = 'enigm-dns.service'
 export const SOCKET_UNIT = 'enigm-dns.socket'
 export const STUB_SOCKET_UNIT = 'enigm-dns-53.socket'
-/** In the order in which they are enabled. */
+/** The units of this program, in the order in which they are enabled. */
 export const UNITS = [SOCKET_UNIT, STUB_SOCKET_UNIT, SERVICE_UNIT] as const
 
 /**
- * The first line of each of these files: only a file that begins with it is replaced or removed.
+ * The first line of each unit file. Only a file that begins with this line is replaced or removed.
  */
 export const UNIT_MARK = '# Made by enigm-dns. Own settings: systemctl edit'
 
-/** The text of every unit by its name, both for the .deb and for `service install`. */
+/** The text of every unit by its name. The .deb and `service install` use it. */
 export function unitFiles(o: UnitOptions): Readonly<Record<(typeof UNITS)[number], string>> {
   return { [SERVICE_UNIT]: service(o), [SOCKET_UNIT]: socket(), [STUB_SOCKET_UNIT]: stubSocket() }
 }
@@ -106,7 +106,9 @@ Also=${SOCKET_UNIT} ${STUB_SOCKET_UNIT}
 `
 }
 
-/** Queries wait here while the service starts; a burst of 10,000 costs 8 MB. */
+/**
+ * Settings of the sockets. Queries wait there while the service starts; 10,000 of them need 8 MB.
+ */
 const SOCKET = `ReceiveBuffer=8M
 Backlog=4096
 Service=${SERVICE_UNIT}

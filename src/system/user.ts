@@ -4,40 +4,40 @@ import { type Koffi, withKoffi } from './koffi.ts'
 
 /** The user to which the service changes. */
 export interface ServiceAccount {
-  /** Undefined if the account has a number and no name. */
+  /** Undefined: the account has only a number. */
   readonly name: string | undefined
   readonly uid: number
   readonly gid: number
-  /** Its other groups. */
+  /** The other groups of the account. */
   readonly groups: readonly number[]
 }
 
-/** linux/prctl.h and linux/capability.h. */
+/* Constants of linux/prctl.h and linux/capability.h. */
 const PR_SET_KEEPCAPS = 8
 const PR_CAPBSET_DROP = 24
 const PR_SET_NO_NEW_PRIVS = 38
 const CAP_NET_BIND_SERVICE = 10
 const CAPABILITY_VERSION_3 = 0x20080522
-/** More than exist (41 in Linux 6.x): the kernel returns EINVAL for the others. */
+/** More capabilities than exist (41 in Linux 6.x). The kernel returns EINVAL for the others. */
 const MAX_CAPABILITIES = 64
 
-/** The way in which a process of root changes to another user. */
+/** How a process of root changes to another user. */
 export interface Privileges {
   /** Runs `bind` with the right to use ports below 1024. */
   bound<T>(bind: () => Promise<T>): Promise<T>
-  /** Gives up root permanently; must be called after everything is bound. */
+  /** Gives up root permanently. Must be called when everything is bound. */
   settle(): void
-  /** What is no longer possible, as a sentence; undefined: nothing. */
+  /** A sentence about what the process can no longer do. Undefined: it can do everything. */
   readonly lost: string | undefined
 }
 
-/** A process that does not change its user. */
+/** The privileges of a process that does not change its user. */
 export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, lost: undefined }
 
 /**
- * The account that `user` of a configuration names: a name in /etc/passwd, its number, or UID:GID,
- * with its groups in /etc/group. `tables`: the texts of these files. Throws `config`, with a
- * sentence, if there is no such account, or if it is root.
+ * Finds the account that `user` of a configuration names: a name in /etc/passwd, a user number, or
+ * UID:GID. Its groups come from /etc/group. `tables`: the texts of these files. Throws an
+ * EnigmError `config` if the account does not exist or is root.
  */
 export function accountOf(user: string, tables: Tables = systemTables()): ServiceAccount {
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
@@ -56,8 +56,8 @@ export function accountOf(user: string, tables: Tables = systemTables()): Servic
 }
 
 /**
- * The account to which a service changes: `accountOf`, if this process can change to it. Also
- * throws `config` if it cannot.
+ * The account to which this process changes, see `accountOf`. Also throws an EnigmError `config` if
+ * this process is not root and cannot change to it.
  */
 export function serviceAccount(user: string): ServiceAccount {
   const account = accountOf(user)
@@ -83,8 +83,8 @@ function systemTables(): Tables {
 }
 
 /**
- * If a table is too long to be read completely, its last line may be cut and then have wrong
- * numbers and names.
+ * The rows of a table. If the table was too long to be read completely, the last row is left out:
+ * it may be cut and hold wrong numbers and names.
  */
 function rowsOf(table: string): readonly (readonly string[])[] {
   const whole = table.length < MAX_TEXT_OCTETS ? table : table.slice(0, table.lastIndexOf('\n') + 1)
@@ -101,10 +101,10 @@ function accountRefusal(clause: string): EnigmError {
 }
 
 /**
- * Changes to `account`, in every thread, with its groups and only the capability
- * CAP_NET_BIND_SERVICE in this thread and those that it starts. No capability can be gained
- * afterwards (PR_SET_NO_NEW_PRIVS). Without koffi that capability cannot be kept: `bound` then
- * becomes root again, until `settle`. Throws `config`, with a sentence, if that is not possible.
+ * Changes to `account` and its groups, in every thread. Only the capability CAP_NET_BIND_SERVICE
+ * stays, in this thread and those that it starts. The process cannot get other capabilities later
+ * (PR_SET_NO_NEW_PRIVS). Without koffi the capability cannot be kept: then `bound` becomes root
+ * again, until `settle`. Throws an EnigmError `config` if the change is not possible.
  */
 export function become(account: ServiceAccount): Privileges {
   if (isAlready(account)) return UNCHANGED
@@ -114,13 +114,13 @@ export function become(account: ServiceAccount): Privileges {
   } catch (error) {
     if (error instanceof EnigmError) throw error
     throw accountRefusal(
-      `cannot go on as "${account.name ?? account.uid}" (${systemCode(error) ?? 'unknown error'}): the service manager may have taken CAP_SETUID or CAP_SETGID`,
+      `cannot switch to user "${account.name ?? account.uid}" (${systemCode(error) ?? 'unknown error'}): the service manager may have removed CAP_SETUID or CAP_SETGID`,
     )
   }
 }
 
 /**
- * What `become` cannot keep on this system, as a sentence; undefined: nothing is lost. Changes
+ * A sentence about what `become` cannot keep on this system. Undefined: nothing is lost. Changes
  * nothing.
  */
 export function lostPrivileges(): string | undefined {
@@ -150,8 +150,9 @@ function words(...values: readonly number[]): Buffer {
 }
 
 /**
- * The capability survives setuid only in the thread that requests it (prctl(2)): this one. glibc
- * and musl make every other thread change its user too, and the kernel removes their capabilities.
+ * Changes the user and keeps the capability. It survives setuid only in the thread that requests it
+ * (prctl(2)), which is this one. glibc and musl also change the user of all other threads, and the
+ * kernel removes the capabilities of those.
  */
 function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: ServiceAccount): Privileges {
   for (let cap = 0; cap < MAX_CAPABILITIES; cap++) if (cap !== CAP_NET_BIND_SERVICE) prctl(PR_CAPBSET_DROP, cap)
@@ -167,7 +168,9 @@ function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: Serv
   return { ...UNCHANGED, lost: bindsLow ? undefined : LOST }
 }
 
-/** Root remains the real and the saved user until `settle`, so that the listeners can be bound. */
+/**
+ * Changes only the effective user. Root stays the real and saved user until `settle`, for `bound`.
+ */
 function withoutCapability(account: ServiceAccount): Privileges {
   takeGroups(account)
   process.setegid?.(account.gid)
@@ -201,7 +204,7 @@ function takeGroups({ gid, groups }: ServiceAccount): void {
   process.setgroups?.([gid, ...groups])
 }
 
-/** Checks that the given-up privileges are gone. */
+/** Checks that the privileges of root are gone. Throws an EnigmError `config` if they are not. */
 function assertDropped({ uid, gid, groups }: ServiceAccount): void {
   const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()]
   let back = true

@@ -68,7 +68,7 @@ async function takenOver(t: Test, home: Home, takeOver: string): Promise<void> {
   }
   await asksUs(t, home, 'after three take-overs')
   await home.get(takeOver)
-  await home.until('the status says who', "enigm-dns status --json | grep -q 'three times within a minute'", 10_000)
+  await home.until('the status says who', "enigm-dns status --json | grep -q 'Three repairs within a minute'", 10_000)
   t.match(await system(home, 'status'), { code: 4, says: { enabled: true, proven: false } }, 'given up the fourth time')
   t.match(await system(home, 'enable'), { code: 0 }, 'a person has the last word')
   await asksUs(t, home, 'enabled after a fight')
