@@ -5,9 +5,9 @@ import { constants, setPriority } from 'node:os'
  * Protects this process, which sees every queried name. Must be called first in the main thread,
  * before any file is made. Never throws.
  *
- * - SIGUSR1 does not open the inspector, which would let another process read our memory. Our handler
- *   replaces Node's. Until this function runs (about 40 ms after the start on Node 20), the signal
- *   still opens the inspector. The systemd unit and file permissions must protect that time.
+ * - SIGUSR1 does not open the inspector, which would let another process read our memory. Our
+ *   handler replaces Node's. Until this function runs (about 40 ms after the start on Node 20), the
+ *   signal still opens the inspector. The systemd unit and file permissions protect that time.
  * - A core dump contains no memory. The filter applies to the whole process (core(5)), and also to
  *   `core_pattern` pipes, which ignore a limit of 0. Node cannot call setrlimit, so the unit sets
  *   `LimitCORE=0`.

@@ -3,10 +3,10 @@ import type { SocketAddress } from '../../config/listen-address.ts'
 import type { RunCommand } from '../run-command.ts'
 import type { Journal, PlannedChange } from './journal.ts'
 
-/** Who decides whom the programs of a system ask; each has a file here. */
+/** The programs that decide which DNS server a system uses. Each has a file here. */
 export type BackendName = 'resolved' | 'networkmanager' | 'resolvconf' | 'file'
 
-/** What is asked of the host and of the service on it; replaced in tests. */
+/** What a change needs from the host and from the service on it. Replaced in tests. */
 export interface TakeoverHost {
   readonly clock: Clock
   readonly random: Random
@@ -15,39 +15,39 @@ export interface TakeoverHost {
   readonly run: RunCommand
   /** Starts a program that outlives this process. Never throws. */
   detach(command: string, args: readonly string[]): void
-  /** An order to the service that runs; undefined where none takes it from this user. */
+  /** Sends an order to the running service. Undefined: no service accepts orders of this user. */
   order(order: string): Promise<unknown>
-  /** The listen addresses of the running service; empty if it does not run. */
+  /** The listen addresses of the running service. Empty: it does not run. */
   listens(): readonly SocketAddress[]
-  /** The user of the running service; undefined: it does not run. */
+  /** The user of the running service. Undefined: it does not run. */
   serviceUid(): number | undefined
-  /** Links that count as VPN, whatever their kind, according to the policy in force. */
+  /** The links that always count as VPN, according to the policy in force. */
   vpnInterfaces(): Promise<readonly string[]>
   /**
-   * Whether the service gets authenticated answers, according to its status; undefined: not known
+   * Whether the service gets authenticated answers, according to its status. Undefined: not known
    * yet.
    */
   authenticated(): boolean | undefined
-  /** Asks only `server`; rejects if no reply comes within `limitMs`. */
+  /** Asks only `server`. Rejects if no reply comes within `limitMs`. */
   ask(server: SocketAddress, query: Uint8Array, over: 'udp' | 'tcp', limitMs: number): Promise<Uint8Array>
-  /** Looks up a name as any program does, with getaddrinfo; resolves when that has ended. */
+  /** Looks up a name with getaddrinfo, as any program does. Resolves when the lookup has ended. */
   lookup(name: string): Promise<void>
-  /** Called before each step before which a kill may come. */
+  /** Called before each step. Tests end the process there. */
   step(name: string): void
 }
 
-/** The plan of a back end. */
+/** What a back end would change. */
 export interface Plan {
   readonly changes: readonly PlannedChange[]
-  /** Commands after the changes, in the form in which a person would type them. */
+  /** The commands that follow the changes, as a person would type them. */
   readonly commands: readonly string[]
-  /** Sentences on the disadvantages. */
+  /** Sentences about the disadvantages. */
   readonly notes: readonly string[]
 }
 
 /**
- * A path that bypasses this service. `via`: a link or a program; `what`: the server that is asked
- * there, and the names.
+ * A path that bypasses this service. `via`: a link or a program. `what`: the server that it uses,
+ * and for which names.
  */
 export interface Bypass {
   readonly via: string
@@ -62,29 +62,30 @@ export interface PlanRequest {
 }
 
 /**
- * One way to make a system use this service. The journal changes the files, between `plan` and
- * `apply` and before `revert`: a back end names them, and makes their owner read them.
+ * One method to make a system use this service. A back end names the files to change and makes
+ * their owner read them. The journal changes the files, between `plan` and `apply`, and before
+ * `revert`.
  */
 export interface Backend {
   readonly name: BackendName
   /**
-   * A description of the owner, if this back end is responsible; undefined if it is not. Changes
-   * nothing.
+   * A description of the owner of the DNS settings. Undefined: this back end is not responsible.
+   * Changes nothing.
    */
   find(host: TakeoverHost): Promise<string | undefined>
   /**
-   * What would be changed. Changes nothing. Throws an EnigmError `state`: a refusal, with its fix.
+   * Returns what would be changed. Changes nothing. Throws an EnigmError `state` with the fix if
+   * the change is refused.
    */
   plan(host: TakeoverHost, request: PlanRequest): Promise<Plan>
   /**
-   * Has the owner take what the files say. May be called again at any time. `changed`: the paths
-   * that were written for this, where they are not all; then a running owner is disturbed no more
-   * than they require.
+   * Makes the owner read the files. May be called again at any time. `changed`: the paths that were
+   * written, if not all were. Then a running owner is restarted only if these paths require it.
    */
   apply(host: TakeoverHost, journal: Journal, changed?: readonly string[]): Promise<void>
   /**
-   * What contradicts that every name goes to our address, read back from the owner: a sentence
-   * each. None is no proof: that is what nonces are for.
+   * Sentences about settings of the owner that do not send every name to our address. An empty list
+   * is no proof; proof.ts proves it with new names.
    */
   verify(host: TakeoverHost, journal: Journal): Promise<readonly string[]>
   /** Makes the owner apply the files without our changes. May be called again at any time. */
@@ -94,8 +95,8 @@ export interface Backend {
 }
 
 /**
- * A feature that is switched together with the DNS and shares its journal, proof and undo. It is
- * requested by name; the journal stores the name. It is reverted before the files are restored.
+ * A feature that is switched together with the DNS and uses the same journal, proof and undo. It is
+ * requested by name, and the journal stores the name. It is reverted before the files are restored.
  */
 export interface TakeoverPart {
   readonly name: string

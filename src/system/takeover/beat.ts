@@ -5,7 +5,7 @@ import { PUBLIC_STATE } from './places.ts'
 import type { TakeoverWatch } from './watch.ts'
 
 /**
- * The watch over the system's DNS, loaded once there is something to watch: until then a beat costs
+ * Loads the watch over the system's DNS when there is something to watch. Until then a beat costs
  * one stat. `beat` is called at each heartbeat, and resolves when the watch has begun.
  */
 export function takeoverBeat(clock: Clock, emit: Emit): { beat(): Promise<void>; stop(): void } {

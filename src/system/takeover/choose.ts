@@ -8,7 +8,7 @@ import { networkManager } from './networkmanager.ts'
 import { resolvconf } from './resolvconf.ts'
 import { resolved } from './resolved.ts'
 
-/** In order of responsibility: the first one that finds its owner active is used. */
+/** The back ends in order of precedence. The first one that finds its owner active is used. */
 const BACKENDS: readonly Backend[] = [resolved, networkManager, resolvconf, file]
 
 const RESOLV_CONF = '/etc/resolv.conf'
@@ -16,7 +16,7 @@ const RESOLV_CONF = '/etc/resolv.conf'
 /** The features that can be switched together with the DNS, by name. */
 const PARTS: readonly TakeoverPart[] = [enforce]
 
-/** The back end of that name. */
+/** The back end with this name. Throws an EnigmError `state` if there is none. */
 export function backendOf(name: BackendName): Backend {
   const found = BACKENDS.find((one) => one.name === name)
   if (found === undefined) throw new EnigmError('state', `no back end is called ${name}`)
@@ -38,8 +38,8 @@ export async function chooseBackend(host: TakeoverHost): Promise<{ readonly back
 }
 
 /**
- * The plan of a back end, or the reasons against it: an EnigmError `state` whose message has a
- * sentence for each reason. Changes nothing.
+ * The plan of a back end. If it is impossible, rejects with an EnigmError `state` whose message has
+ * a sentence for each reason. Changes nothing.
  */
 export async function planned(
   host: TakeoverHost,
@@ -54,26 +54,26 @@ export async function planned(
   return { changes, commands: plans.flatMap((plan) => plan.commands), notes: plans.flatMap((plan) => plan.notes) }
 }
 
-/** Why the changes cannot be made, a sentence for each reason. */
+/** Sentences that say why the changes cannot be made. */
 function faultsOf({ changes }: Pick<Plan, 'changes'>): readonly string[] {
   const mounted = mountFaults()
-  // What is mounted is not tried as well: that would be the same fault in other words.
+  // A mounted resolv.conf is not tested again: that would report the same fault twice.
   const tried = [...changes, ...resolvConf()].filter(({ path }) => mounted.length === 0 || path !== RESOLV_CONF)
   return [...mounted, ...changeFaults(tried)]
 }
 
-/** Why nothing can be enabled here, a sentence for each reason. For root. */
+/** Sentences that say why nothing can be enabled here. Only root can find out. */
 export async function impossibleHere(host: TakeoverHost, request: PlanRequest): Promise<readonly string[]> {
   const { backend } = await chooseBackend(host)
   return faultsOf(await backend.plan(host, request))
 }
 
-/** The owner must be able to write resolv.conf, even if we may not change it ourselves. */
+/** The change of resolv.conf to test: its owner must be able to write it, even if we do not. */
 function resolvConf() {
   return targetOf(RESOLV_CONF) === undefined ? [{ path: RESOLV_CONF }] : []
 }
 
-/** A mounted file cannot be replaced by a rename, and its manager is outside. */
+/** The fault of a mounted resolv.conf. A rename cannot replace it, and its manager is outside. */
 function mountFaults(): readonly string[] {
   const mounts = textOf('/proc/self/mountinfo') ?? ''
   const isMounted = mounts.split('\n').some((line) => line.split(' ')[4] === RESOLV_CONF)

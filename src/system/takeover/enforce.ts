@@ -8,21 +8,23 @@ import type { PlannedChange } from './journal.ts'
 import { quoted, UNIT_DIRECTORY } from './own-units.ts'
 import { ENABLED } from './places.ts'
 
-/** The facts about the host. */
+/** The parts of the host that this file needs. */
 export type EnforceHost = Pick<TakeoverHost, 'run' | 'serviceUid' | 'vpnInterfaces' | 'program'>
 
-/** Whether queries through a tunnel are left to the VPN that made it. */
+/**
+ * The part of a request that this file needs: whether VPNs may send queries through their tunnel.
+ */
 type Request = Pick<PlanRequest, 'vpnDns'>
 
-/** Our nftables table: tables of other programs are neither read nor changed. */
+/** Our nftables table. Tables of other programs are neither read nor changed. */
 const TABLE = { family: 'inet', name: 'enigm_dns' } as const
 const CHAIN = 'output'
 const PORTS = [53, 853] as const
 /** The comment of each of our rules begins with this text. */
 const MARK = 'enigm-dns: '
 /**
- * Device types of linux/if_arp.h: ARPHRD_NONE (TUN and WireGuard) and ARPHRD_PPP, in the form of
- * nft.
+ * The device types of tunnels in the form of nft: ARPHRD_NONE (TUN and WireGuard) and ARPHRD_PPP
+ * (linux/if_arp.h).
  */
 const TUNNELS = [65534, 'ppp'] as const
 const SAME_TYPE: Readonly<Record<string, unknown>> = { none: 65534, '512': 'ppp' }
@@ -38,7 +40,7 @@ const match = (left: Json, right: unknown): Json => ({ match: { op: '==', left, 
 const meta = (key: string, right: unknown) => match({ meta: { key } }, right)
 const accept: Json = { accept: null }
 
-/** The rules in their order: who may pass, and what is rejected of the rest. */
+/** The rules in order: first the packets that may pass, then those that are rejected. */
 function rules(uid: number, vpnDns: Request['vpnDns'], vpnInterfaces: readonly string[]): readonly Rule[] {
   const vpn =
     vpnDns === 'override'
@@ -55,7 +57,7 @@ function rules(uid: number, vpnDns: Request['vpnDns'], vpnInterfaces: readonly s
   ]
 }
 
-/** A program gets the rejection at once, and asks its next server. */
+/** The rule that rejects packets. A program gets the rejection at once and asks its next server. */
 function rejection(protocol: 'udp' | 'tcp', port: number): Rule {
   const reject = protocol === 'udp' ? { type: 'icmpx', expr: 'port-unreachable' } : { type: 'tcp reset' }
   const expr = [match({ payload: { protocol, field: 'dport' } }, port), { counter: counterOf(port) }, { reject }]
@@ -65,15 +67,16 @@ function rejection(protocol: 'udp' | 'tcp', port: number): Rule {
 const counterOf = (port: number) => `port_${port}`
 
 /**
- * All rules are set in one transaction: at no moment is only a part in force. An argument of nft:
- * with `-f -` it opens /dev/stdin, which fails for the socket that Node makes of it.
+ * The argument of nft that sets all rules in one transaction, so that never only a part is in
+ * force. It is not sent to stdin: `nft -f -` opens /dev/stdin, which fails for the socket that Node
+ * uses.
  */
 function ruleset(of: readonly Rule[]): string {
   const { family, name: table } = TABLE
   const chain = { family, table, name: CHAIN, type: 'filter', hook: 'output', prio: 0, policy: 'accept' }
   return JSON.stringify({
     nftables: [
-      // A table that does not exist cannot be deleted.
+      // A missing table cannot be deleted, so it is added first.
       { add: { table: TABLE } },
       { delete: { table: TABLE } },
       { add: { table: TABLE } },
@@ -85,8 +88,8 @@ function ruleset(of: readonly Rule[]): string {
 }
 
 /**
- * The part for `system enable --enforce`: queries of programs that bypass the service are rejected
- * at once, so that they use the system's resolver.
+ * The part for `system enable --enforce`. Queries that bypass the service are rejected at once, so
+ * that their programs use the system's resolver.
  */
 export const enforce: TakeoverPart = { name: 'enforce', plan, apply, verify, revert }
 
@@ -96,8 +99,8 @@ async function plan(host: EnforceHost, { vpnDns }: Request): Promise<Plan> {
   const vpn = await host.vpnInterfaces()
   const checked = await host.run('nft', ['-c', '-j', ruleset(rules(uid ?? 1, vpnDns, vpn))])
   if (checked.code === 127) throw refused('nftables is missing; install it, as with: apt install nftables')
-  if (checked.code !== 0) throw refused(`nftables does not take the rules (${oneLine(checked.stderr)})`)
-  if ((await foreignTable(host)) === true) throw refused(`a table ${tableText} of somebody else is there: nft list table ${tableText}`)
+  if (checked.code !== 0) throw refused(`nftables refuses the rules (${oneLine(checked.stderr)})`)
+  if ((await foreignTable(host)) === true) throw refused(`another program has made a table ${tableText}: nft list table ${tableText}`)
   const tunnels =
     vpnDns === 'override'
       ? 'VPNs: no exception, since vpnDns is "override".'
@@ -114,7 +117,7 @@ async function plan(host: EnforceHost, { vpnDns }: Request): Promise<Plan> {
   }
 }
 
-/** The rules do not survive a reboot, and systemd may give the service another user. */
+/** The unit that sets the rules at boot: they do not survive a reboot, and the user may change. */
 function bootUnit({ program }: EnforceHost): readonly PlannedChange[] {
   const path = `${UNIT_DIRECTORY}/${ENFORCE_UNIT}`
   const text = `[Unit]
@@ -144,14 +147,14 @@ const oneLine = (text: string) => (text.trim().split('\n')[0] ?? '').slice(0, 20
 async function apply(host: EnforceHost, request: Request): Promise<void> {
   const uid = host.serviceUid()
   if (uid === undefined || uid === 0)
-    throw refused(`the service ${uid === 0 ? 'runs as root' : 'does not run'}: nobody could pass by its user`)
+    throw refused(`the service ${uid === 0 ? 'runs as root' : 'does not run'}, so its queries cannot be allowed by its user`)
   // If the rules are correct, their counts continue.
   if ((await verify(host, request)).length === 0) return
   const said = await host.run('nft', ['-j', ruleset(rules(uid, request.vpnDns, await host.vpnInterfaces()))])
-  if (said.code !== 0) throw refused(`nftables does not take the rules (${oneLine(said.stderr)})`)
+  if (said.code !== 0) throw refused(`nftables refuses the rules (${oneLine(said.stderr)})`)
 }
 
-/** Reads the rules back from the kernel. */
+/** Compares the rules in the kernel with ours. Returns a sentence for each fault. */
 async function verify(host: EnforceHost, { vpnDns }: Request): Promise<readonly string[]> {
   const uid = host.serviceUid()
   if (uid === undefined) return ['The service does not run, so that its user cannot be let through.']
@@ -169,7 +172,7 @@ async function verify(host: EnforceHost, { vpnDns }: Request): Promise<readonly 
   return [`The rules of the table ${tableText} were changed.`]
 }
 
-/** Names of device types, because nft writes some as a number and others as a word. */
+/** Normalizes device types, because nft writes some as a number and others as a word. */
 function normal(expr: unknown): unknown {
   return JSON.parse(JSON.stringify(expr ?? []), (key, value: unknown) => {
     const isTyped = isRecord(value) && isDeepStrictEqual(value.left, { meta: { key: 'oiftype' } })
@@ -181,10 +184,10 @@ async function revert(host: EnforceHost): Promise<void> {
   if ((await foreignTable(host)) !== false) return
   const said = await host.run('nft', ['delete', 'table', TABLE.family, TABLE.name])
   if (said.code !== 0 && (await listing(host)) !== undefined)
-    throw refused(`the table ${tableText} could not be taken away (${oneLine(said.stderr)}): nft delete table ${tableText}`)
+    throw refused(`the table ${tableText} could not be removed (${oneLine(said.stderr)}): nft delete table ${tableText}`)
 }
 
-/** Number of rejected packets by port; undefined: the rules do not exist. */
+/** The number of rejected packets by port. Undefined: the rules do not exist. */
 export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Readonly<Record<string, number>> | undefined> {
   const listed = await listing(host)
   if (typeof listed !== 'object') return undefined
@@ -192,7 +195,7 @@ export async function rejectedByPort(host: Pick<EnforceHost, 'run'>): Promise<Re
   return Object.fromEntries(PORTS.map((port) => [port, Number((packets(port) as Json | undefined)?.packets ?? 0)]))
 }
 
-/** Whether another program made a table of our name; undefined: there is none. */
+/** Whether another program made a table with our name. Undefined: there is no table. */
 async function foreignTable(host: Pick<EnforceHost, 'run'>): Promise<boolean | undefined> {
   const listed = await listing(host)
   if (typeof listed !== 'object') return undefined
@@ -201,7 +204,7 @@ async function foreignTable(host: Pick<EnforceHost, 'run'>): Promise<boolean | u
   return !chains.every((name) => name === CHAIN) || !comments.every((comment) => comment.startsWith(MARK))
 }
 
-/** The output of nft for the table; undefined: it does not exist. */
+/** The output of nft for our table. Undefined: the table does not exist. */
 async function listing(host: Pick<EnforceHost, 'run'>): Promise<readonly Json[] | 'not for this user' | undefined> {
   const said = await host.run('nft', ['-j', 'list', 'table', TABLE.family, TABLE.name])
   if (/not permitted|permission denied|must be root/i.test(said.stderr)) return 'not for this user'

@@ -12,13 +12,14 @@ const RESOLV_CONF = '/etc/resolv.conf'
 const DHCLIENT_HOOK = '/etc/dhcp/dhclient-enter-hooks.d/zz-enigm-dns'
 const DHCPCD_HOOK = '/etc/dhcpcd.enter-hook'
 const MARK = '# enigm-dns'
-/** What DHCP said last, a file for each interface. */
+/** The directory with the last servers from DHCP, one file for each interface. */
 const LEASES = RUNTIME_DIRECTORY
 const LEASE = 'lease.'
 
 /**
- * dhclient-script(8) reads it before it writes resolv.conf. What DHCP says is kept as that file
- * would have said it, so that a disable names the servers of this network and not of an old one.
+ * The hook for dhclient. dhclient-script(8) reads it before it writes resolv.conf. The hook saves
+ * the servers from DHCP in the form of resolv.conf. So a later disable restores the servers of the
+ * current network and not of an old one.
  */
 const dhclientHook = `${MARK} system enable wrote this; enigm-dns system disable takes it away.
 make_resolv_conf() {
@@ -32,20 +33,21 @@ make_resolv_conf() {
     return 0
 }
 `
-/** The same for dhcpcd, whose own hook for resolv.conf is skipped. */
+/** The hook for dhcpcd. It skips dhcpcd's own hook for resolv.conf. */
 const dhcpcdHook = `skip_hooks="$skip_hooks resolv.conf"  ${MARK}
 [ -z "$new_domain_name_servers" ] || { mkdir -p ${LEASES}; for server in $new_domain_name_servers; do echo "nameserver $server"; done > "${LEASES}/${LEASE}$interface"; }  ${MARK}
 `
 
 /**
- * For a system without another owner: resolv.conf is a file that a person or a DHCP client wrote.
+ * The back end for a system without another owner, where a person or a DHCP client writes
+ * resolv.conf.
  */
 export const file: Backend = {
   name: 'file',
   find: async () => clientOf() ?? '/etc/resolv.conf',
   async plan(_host, { address }) {
     const hooks = hooksHere()
-    // Search domains belong to the network: they decide which names a program asks.
+    // Search domains belong to the network, because they decide which names a program asks.
     const kept = hooks.length > 0 ? [] : settingsIn(textOf(RESOLV_CONF) ?? '')
     const text = [`${MARK} system enable wrote this; enigm-dns system disable puts back what was here.`, `nameserver ${address}`, ...kept]
     const changes: readonly PlannedChange[] = [...hooks, { path: RESOLV_CONF, ours: newFile(`${text.join('\n')}\n`), shared: true }]
@@ -64,8 +66,8 @@ export const file: Backend = {
 }
 
 /**
- * The content of resolv.conf after an undo: the servers that DHCP named last, if it named any
- * since; otherwise the former content.
+ * The content of resolv.conf after an undo: the last servers from DHCP, if there were any since the
+ * change; otherwise the former content.
  */
 export function latestFile({ before }: Pick<JournalChange, 'before'>): Captured {
   const leases = leasesHere()
@@ -79,10 +81,10 @@ export function latestFile({ before }: Pick<JournalChange, 'before'>): Captured 
 const leaseFiles = () => filesIn(LEASES).flatMap((name) => (name.startsWith(LEASE) ? [join(LEASES, name)] : []))
 const leasesHere = () => leaseFiles().flatMap((path) => textOf(path) ?? [])
 
-/** Whether a path is a hook by which a DHCP client tells us what it would have written. */
+/** Whether a path is one of our hooks for DHCP clients. */
 export const isHook = (path: string) => path === DHCLIENT_HOOK || path === DHCPCD_HOOK
 
-/** Hooks for the DHCP clients that are installed. */
+/** The hooks for the installed DHCP clients. */
 function hooksHere(): readonly PlannedChange[] {
   const dhclient: readonly PlannedChange[] = existsSync('/etc/dhcp/dhclient-enter-hooks.d')
     ? [{ path: DHCLIENT_HOOK, ours: newFile(dhclientHook) }]
@@ -101,7 +103,7 @@ function clientOf(): string | undefined {
   return isInstalled('dhclient') ? 'dhclient' : undefined
 }
 
-/** Lines of a manually written resolv.conf other than its servers. */
+/** The lines of a manually written resolv.conf, except its servers. */
 function settingsIn(text: string): readonly string[] {
   return text.split('\n').filter((line) => /^\s*(search|domain|options|sortlist)\s/.test(line))
 }

@@ -10,20 +10,20 @@ import { RUNTIME_DIRECTORY } from './places.ts'
 import { pause } from './proof.ts'
 import { hasSystemd } from './units.ts'
 
-/** One change at a time; a boot frees it. */
+/** The lock file: one change at a time. A boot removes the lock. */
 const LOCK = join(RUNTIME_DIRECTORY, 'lock.json')
 const lockRecord = v.object({ pid: v.number(), processStart: v.optional(v.string()) })
 const LOCK_WAIT_MS = 15_000
 const POLL_MS = 50
 
-/** The process that holds the lock; undefined: no living process. */
+/** The process that holds the lock. Undefined: no living process holds it. */
 function holder(): { readonly pid: number; readonly processStart?: string | undefined } | undefined {
   const found = readPrivateJson(LOCK, lockRecord)
   return found !== undefined && isSame(found.pid, found.processStart) !== false ? found : undefined
 }
 
 /**
- * The reaction to a process that holds the lock: wait for it, or end it because its time is over.
+ * What to do if a process holds the lock: wait for it, or end it because its time is over.
  */
 export type OnHolder = 'wait' | 'end'
 
@@ -61,15 +61,15 @@ function taken(onHolder: OnHolder): boolean {
 
 const TIMER = 'enigm-dns-deadman'
 /**
- * A change that is not proven within this time is undone; together with the undo that takes at most
- * 10 s.
+ * A change that is not proven within this time is undone. Change and undo together take at most 10
+ * s.
  */
 export const DEADMAN_MS = 7000
 
 /**
- * Arranges that the change `id` is undone after `DEADMAN_MS` unless `disarm` comes first, by a
- * timer of systemd or a process that outlives this one. If that is not possible, returns the reason
- * as a clause.
+ * Starts a timer of systemd, or a process that outlives this one, which undoes the change `id`
+ * after `DEADMAN_MS`. `disarmDeadman` stops it. If this is not possible, returns the reason as a
+ * clause.
  */
 export async function armDeadman(host: TakeoverHost, id: string): Promise<string | undefined> {
   const [command = '', ...first] = host.program
@@ -84,7 +84,9 @@ export async function armDeadman(host: TakeoverHost, id: string): Promise<string
   return said.code === 0 ? undefined : `no timer could be set (${said.stderr.trim()})`
 }
 
-/** Called when the change is proven or undone. A detached process notices that by itself. */
+/**
+ * Stops the timer, because the change is proven or undone. A detached process notices this itself.
+ */
 export async function disarmDeadman(host: TakeoverHost): Promise<void> {
   if (await hasSystemd(host)) await host.run('systemctl', ['stop', `${TIMER}.timer`])
 }

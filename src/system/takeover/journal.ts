@@ -18,13 +18,13 @@ import { ENABLED, JOURNAL_DIRECTORY, PENDING, PUBLIC_STATE } from './places.ts'
 
 const MAX_JOURNAL_OCTETS = 1 << 20
 
-/** A path and what it is to hold. */
+/** A path and its planned content. */
 export interface PlannedChange {
   readonly path: string
   readonly ours: Captured
   /**
-   * The owner of the network writes this file too, at each lease: an undo restores its last version
-   * and not the first one.
+   * Whether the owner of the network writes this file too, at each lease. Then an undo restores the
+   * owner's last version and not the first one.
    */
   readonly shared?: true
 }
@@ -47,7 +47,7 @@ const change = v.object({
   /** The former content, byte for byte. */
   before: captured,
   ours: captured,
-  /** SHA-256 of our content, in hex; of a link, of its target. */
+  /** SHA-256 of our content (for a link: of its target), in hex. */
   sha256: v.string(),
   shared: v.optional(v.boolean(), false),
 })
@@ -56,19 +56,19 @@ const unit = v.object({ name: v.string(), enabled: v.boolean(), active: v.boolea
 
 const journal = v.object({
   version: v.literal(1),
-  /** Identifies one change or one undo: a deadman's timer acts only on its own. */
+  /** Identifies one change or one undo. A timer acts only on the change with its id. */
   id: v.string(),
-  /** Files may have been changed: their owner must read them again after an undo. */
+  /** Whether files may have been changed. Then their owner must read them again after an undo. */
   switched: v.boolean(),
   backend: v.picklist(['resolved', 'networkmanager', 'resolvconf', 'file']),
   /** A description of the former owner. */
   owner: v.string(),
   address: v.string(),
   vpnDns: v.picklist(['leave', 'override']),
-  /** Names of parts that were switched together with the DNS. */
+  /** The names of the parts that were switched together with the DNS. */
   parts: v.array(v.string()),
   changes: v.array(change),
-  /** Directories that were made for the changes, the outermost first. */
+  /** The directories that were made for the changes, the outermost first. */
   directories: v.array(v.string()),
   /** The former state of this service's units. */
   units: v.array(unit),
@@ -81,8 +81,8 @@ export type JournalChange = Journal['changes'][number]
 export type UnitState = Journal['units'][number]
 
 /**
- * The journal at one of the two places; undefined: there is none. Throws `state` if it is damaged,
- * or if this user may not read it.
+ * Reads the journal at one of the two places. Undefined: there is none. Throws an EnigmError
+ * `state` if it is damaged, or if this user may not read it.
  */
 export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | undefined {
   try {
@@ -95,13 +95,13 @@ export function readJournal(path: typeof PENDING | typeof ENABLED): Journal | un
   return read
 }
 
-/** Writes the journal of a change that begins; it is on disk when this returns. */
+/** Writes the journal of a change that begins. It is on disk when this function returns. */
 export function writePending(of: Journal): void {
   makeParents(PENDING)
   replaceFile(PENDING, `${JSON.stringify(of)}\n`, 0o600)
 }
 
-/** The change is proven: from now on it stays. */
+/** Marks the change as proven: from now on it stays. */
 export async function commit(of: Journal): Promise<void> {
   replaceFile(PENDING, `${JSON.stringify(of)}\n`, 0o600)
   await putInPlace(PENDING, ENABLED)
@@ -115,8 +115,8 @@ export function rewriteEnabled(of: Journal): void {
 }
 
 /**
- * The change must be undone: a process that finds the journal from now on continues the undo. `id`
- * is that of the undo.
+ * Marks the change as one to undo. Any process that finds the journal from now on continues the
+ * undo. `id` is the id of the undo.
  */
 export async function reopen(of: Journal, id: string): Promise<void> {
   rewriteEnabled({ ...of, id })
@@ -124,7 +124,7 @@ export async function reopen(of: Journal, id: string): Promise<void> {
   await putInPlace(ENABLED, PENDING)
 }
 
-/** The undo is complete. */
+/** Removes the journal, because the undo is complete. */
 export function forgetPending(): void {
   remove(PUBLIC_STATE)
   remove(PENDING)
@@ -136,19 +136,19 @@ function writePublic({ backend, owner, address, vpnDns, changes, startedAt }: Jo
   replaceFile(PUBLIC_STATE, `${JSON.stringify({ backend, owner, address, vpnDns, files, startedAt })}\n`, 0o644)
 }
 
-/** SHA-256 of the content of a path, in hex: of a file's octets or a link's target. */
+/** SHA-256 of the content of a path (a file's octets, or a link's target), in hex. */
 export function hashOf(held: Captured): string {
   const octets = held.kind === 'file' ? Buffer.from(held.content, 'base64') : held.kind === 'link' ? held.target : ''
   return createHash('sha256').update(octets).digest('hex')
 }
 
-/** The changes of a plan with the present content of their paths, and the missing directories. */
+/** The changes of a plan with the present content of their paths, and the directories to make. */
 export function recorded(planned: readonly PlannedChange[]): Pick<Journal, 'changes' | 'directories'> {
   const changes = planned.map(({ path, ours, shared = false }) => ({ path, before: capture(path), ours, sha256: hashOf(ours), shared }))
   return { changes, directories: [...new Set(planned.flatMap(({ path }) => missingParents(path)))] }
 }
 
-/** Why the changes cannot be made, a sentence for each path; tested without a change. */
+/** Sentences that say why the changes cannot be made, one for each path. Changes nothing. */
 export function changeFaults(planned: readonly Pick<PlannedChange, 'path'>[]): readonly string[] {
   return [...new Set(planned.map(({ path }) => path))].flatMap((path) => {
     const code = replacementFault(path)
@@ -170,7 +170,7 @@ export function makeChanges({ changes }: Journal, step: (name: string) => void):
   })
 }
 
-/** The paths that do not have our content, and their content. */
+/** The paths that do not have our content, with their present content. */
 export function drifted({ changes }: Journal): readonly { readonly path: string; readonly now: Captured }[] {
   return changes.flatMap((one) => {
     const now = capture(one.path)
@@ -179,10 +179,9 @@ export function drifted({ changes }: Journal): readonly { readonly path: string;
 }
 
 /**
- * Restores the former content, in reverse order, and removes the directories that were made.
- * `latest` returns the content of a shared file to restore instead of the former one. Returns the
- * paths that another program has changed since: they are left as they are. May be called again
- * after a kill.
+ * Restores the former content in reverse order, and removes the directories that were made. For a
+ * shared file, `latest` returns the content to restore. Paths that another program has changed
+ * since then stay as they are; they are returned. May be called again after a kill.
  */
 export function undoChanges(
   { changes, directories }: Journal,

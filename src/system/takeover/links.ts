@@ -4,17 +4,17 @@ import { isRecord } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
 import type { TakeoverHost } from './backend.ts'
 
-/** One interface according to systemd-resolved. Only those with servers or domains. */
+/** One interface of systemd-resolved that has servers or domains. */
 export interface ResolvedLink {
   readonly name: string
   readonly servers: readonly string[]
-  /** Without their leading `~`; `.` for every name. */
+  /** The domains without their leading `~`. `.` means every name. */
   readonly domains: readonly string[]
-  /** It belongs to a VPN: WireGuard, TUN, TAP or a kind that VPN programs make. */
+  /** Whether it belongs to a VPN: WireGuard, TUN, TAP or a kind that VPN programs make. */
   readonly vpn: boolean
 }
 
-/** The present settings of systemd-resolved, read from its properties. */
+/** The present settings of systemd-resolved, from its D-Bus properties. */
 export interface ResolvedView {
   readonly servers: readonly string[]
   readonly domains: readonly string[]
@@ -26,8 +26,9 @@ export interface ResolvedView {
 const MANAGER = ['org.freedesktop.resolve1', '/org/freedesktop/resolve1', 'org.freedesktop.resolve1.Manager'] as const
 
 /**
- * Reads the view over D-Bus, which any user may do. Undefined if systemd-resolved does not answer.
- * Before version 246 it has no `DNSEx`; then the ports of servers are not known, and not needed.
+ * Reads the settings over D-Bus, which any user may do. Undefined: systemd-resolved does not
+ * answer. Before version 246 it has no `DNSEx`. Then the ports of servers are not known, and not
+ * needed.
  */
 export async function readResolved(host: Pick<TakeoverHost, 'run'>): Promise<ResolvedView | undefined> {
   const names = ['DNSEx', 'Domains', 'FallbackDNSEx', 'DNSOverTLS'] as const
@@ -71,7 +72,7 @@ function dataOf(line: string): unknown {
   }
 }
 
-/** (iiayqs): interface, family, address, port, name for TLS. */
+/** Reads a server (iiayqs): interface, family, address, port, name for TLS. */
 function serverOf(entry: unknown): readonly Numbered[] {
   if (!Array.isArray(entry) || typeof entry[0] !== 'number' || !Array.isArray(entry[2])) return []
   const octets = entry[2].map(Number)
@@ -85,7 +86,7 @@ function sixOf(octets: readonly number[]): string {
   return new URL(`http://[${words.join(':')}]/`).hostname.slice(1, -1)
 }
 
-/** (isb): interface, domain, whether it is for routing only. */
+/** Reads a domain (isb): interface, domain, whether it is for routing only. */
 function domainOf(entry: unknown): readonly Numbered[] {
   if (!Array.isArray(entry) || typeof entry[0] !== 'number' || typeof entry[1] !== 'string') return []
   return [{ index: entry[0], text: entry[1] === '' ? '.' : entry[1] }]
@@ -100,7 +101,7 @@ function interfaceNames(): ReadonlyMap<number, string> {
   }
 }
 
-/** Names that VPN programs give to interfaces whose kind is not specific. */
+/** The names that VPN programs give to interfaces. The kind of these interfaces is not specific. */
 const VPN_NAMES = /^(tun|tap|wg|ppp|ipsec|xfrm|vti|tailscale|nordlynx|proton|mullvad|zt|utun|gpd|cscotun|warp|CloudflareWARP)/i
 
 /** Whether an interface is a tunnel of a VPN, by its kind or its name. */
@@ -110,7 +111,7 @@ export function isVpnLink(name: string): boolean {
   return /^DEVTYPE=wireguard$/m.test(textOf(`${device}/uevent`) ?? '') || existsSync(`${device}/tun_flags`) || VPN_NAMES.test(name)
 }
 
-/** The name servers in the text of a resolv.conf; empty if the file could not be read. */
+/** The name servers in the text of a resolv.conf. Empty if the file could not be read. */
 export function nameserversIn(text: string | undefined): readonly string[] {
   return (text ?? '').split('\n').flatMap((line) => {
     const [word, address = ''] = line.trim().split(/\s+/)
@@ -118,7 +119,7 @@ export function nameserversIn(text: string | undefined): readonly string[] {
   })
 }
 
-/** Whether nss-resolve comes before DNS in nsswitch.conf: then resolv.conf has little effect. */
+/** Whether nss-resolve comes before DNS in nsswitch.conf. Then resolv.conf has little effect. */
 export function usesNssResolve(text = textOf('/etc/nsswitch.conf') ?? ''): boolean {
   const line = text.split('\n').findLast((one) => one.trim().startsWith('hosts:')) ?? ''
   const words = line.replace(/\[[^\]]*\]/g, '').split(/\s+/)
@@ -127,7 +128,8 @@ export function usesNssResolve(text = textOf('/etc/nsswitch.conf') ?? ''): boole
 }
 
 /**
- * Docker gives containers of its default bridge those servers of resolv.conf that are not loopback.
+ * The bypass of Docker. It gives containers of its default bridge only those servers of resolv.conf
+ * that are not loopback.
  */
 export function dockerBypass(): readonly { readonly via: string; readonly what: string }[] {
   if (!existsSync('/sys/class/net/docker0')) return []

@@ -8,8 +8,8 @@ import { isActive } from './units.ts'
 
 const DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
 /**
- * NetworkManager accepts only port 53: with another port it returns to the servers of the network
- * without a message.
+ * The settings for NetworkManager. It accepts only port 53: with another port it silently uses the
+ * servers of the network.
  */
 const conf = (address: string) =>
   `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -22,7 +22,7 @@ const DNS_MANAGER = [
   'org.freedesktop.NetworkManager.DnsManager',
 ] as const
 
-/** For NetworkManager as the owner: it writes resolv.conf itself or with its dnsmasq. */
+/** The back end for NetworkManager, which writes resolv.conf itself or uses its dnsmasq. */
 export const networkManager: Backend = {
   name: 'networkmanager',
   async find(host) {
@@ -41,16 +41,16 @@ export const networkManager: Backend = {
   apply: reload,
   async verify(_host, { address }) {
     const named = nameserversIn(textOf('/etc/resolv.conf'))
-    // Its dnsmasq is between the programs and us.
+    // 127.0.1.1: the dnsmasq of NetworkManager is between the programs and us.
     if (named.length > 0 && named.every((one) => one === address || one === '127.0.1.1')) return []
     return [`/etc/resolv.conf names ${named.join(', ') || 'nobody'} instead of ${address}.`]
   },
   revert: reload,
-  // The servers of connections are not used while ours are global.
+  // The servers of connections are not used while our server is global.
   bypasses: async () => dockerBypass(),
 }
 
-/** It reads its files and writes resolv.conf again; connections are not changed. */
+/** Makes NetworkManager read its files and write resolv.conf. Connections stay as they are. */
 async function reload(host: TakeoverHost, _journal: Journal): Promise<void> {
   await host.run('nmcli', ['general', 'reload'], { limitMs: 5000 })
 }

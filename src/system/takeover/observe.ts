@@ -17,10 +17,10 @@ const publicState = v.object({
   files: v.array(v.object({ path: v.string(), sha256: v.string() })),
 })
 
-/** What every user may know of a change that stays. */
+/** The facts about an enabled change that every user may know. */
 export type PublicState = v.InferOutput<typeof publicState>
 
-/** The change that stays; undefined: the system was not told to ask this service. Never throws. */
+/** Reads these facts. Undefined: `system enable` is not in force. Never throws. */
 export function readPublicState(): PublicState | undefined {
   return readPrivateJson(PUBLIC_STATE, publicState)
 }
@@ -31,7 +31,9 @@ const observedSchema = v.object({
   bypasses: v.array(v.object({ link: v.string(), names: v.string(), vpn: v.boolean() })),
 })
 
-/** Tells the daemon what root saw. Never throws: without it the daemon knows less. */
+/**
+ * Writes root's observation for the daemon. Never throws: without it the daemon only knows less.
+ */
 export function tellObserved(seen: Observed): void {
   try {
     replaceFile(OBSERVED, JSON.stringify(seen), 0o644, 'the process')
@@ -40,33 +42,33 @@ export function tellObserved(seen: Observed): void {
   }
 }
 
-/** When root last told what it saw: another text for each time. Costs a stat. */
+/** A text that changes with each observation that root writes. Costs a stat. */
 export const observedAt = () => statText(OBSERVED, lstatSync)
 
-/** Who took the system's DNS, and what goes past this service. */
+/** Which program took over the system's DNS, and which queries bypass this service. */
 export interface Observed {
   /**
-   * systemd-resolved could not be asked: the user of this process has no entry in passwd, and
-   * dbus-daemon turns such a user away. What root saw last is reported instead.
+   * Set if systemd-resolved could not be asked: dbus-daemon refuses a user without an entry in
+   * passwd. Then the last observation of root is reported.
    */
   readonly blind?: true
-  /** Root has put it right three times within a minute, and gave up. */
+  /** Set if root has repaired it three times within a minute and has stopped. */
   readonly gaveUp?: true | undefined
-  /** Who has the system ask somebody else; undefined: nobody. */
+  /** The program that makes the system use another server. Undefined: none. */
   readonly takenBy?: string | undefined
-  /** Links that are asked for some names, or for all beside us. */
+  /** The links whose servers get some queries, or all queries in addition to us. */
   readonly bypasses: readonly LinkBypass[]
 }
 
 export interface LinkBypass {
   readonly link: string
-  /** For which names: `every name`, or `names below` and domains. */
+  /** The names that they get: `every name`, or `names below` and domains. */
   readonly names: string
   readonly vpn: boolean
 }
 
 const RESOLV_CONF = '/etc/resolv.conf'
-/** What programs write into the resolv.conf that is theirs. */
+/** Texts that programs write into their resolv.conf, with the name of the program. */
 const SIGNATURES: readonly (readonly [mark: RegExp, name: string])[] = [
   [/NetworkManager/, 'NetworkManager'],
   [/tailscale/i, 'Tailscale'],
@@ -76,13 +78,13 @@ const SIGNATURES: readonly (readonly [mark: RegExp, name: string])[] = [
   [/openvpn|vpn/i, 'a VPN'],
 ]
 
-/** Who wrote a resolv.conf, by what it says of itself. */
+/** The program that wrote a resolv.conf, according to its text. */
 export function writerOf(text: string): string {
   return SIGNATURES.find(([mark]) => mark.test(text))?.[1] ?? 'a program that wrote /etc/resolv.conf'
 }
 
 /**
- * Looks whether what was changed is in force. Reads files, and asks systemd-resolved. Never
+ * Checks whether the change is still in force. Reads files, and asks systemd-resolved. Never
  * rejects.
  */
 export async function observe(run: RunCommand, state: PublicState): Promise<Observed> {
@@ -102,16 +104,17 @@ export async function observe(run: RunCommand, state: PublicState): Promise<Obse
   if (!view.servers.includes(address) || !view.domains.includes('.'))
     return { takenBy: whoChanged(changed) ?? 'systemd-resolved', bypasses }
   if (others.length > 0) return { takenBy: 'a file in resolved.conf.d', bypasses }
-  // A link that is asked for its own domain is listed: its manager would set it again.
+  // A link with its own domain is only reported, because its manager would set it again.
   const takenBy = parallel === undefined ? undefined : setterOf(parallel)
   return { takenBy: takenBy ?? stub(address) ?? whoChanged(changed), bypasses }
 }
 
 const EVERY = 'every name'
-const setterOf = ({ link, vpn }: LinkBypass) => (vpn ? `the VPN on ${link}` : `whoever set the name servers of ${link}`)
+const setterOf = ({ link, vpn }: LinkBypass) => (vpn ? `the VPN on ${link}` : `the program that set the name servers of ${link}`)
 
 /**
- * Links that systemd-resolved asks for some names; one without a domain is not asked beside `~.`.
+ * The links whose servers systemd-resolved asks for some names. While our server has `~.`, a link
+ * without a domain is not asked.
  */
 function linkBypasses({ links }: ResolvedView): readonly LinkBypass[] {
   return links.flatMap(({ name, servers, domains }) => {
@@ -121,7 +124,7 @@ function linkBypasses({ links }: ResolvedView): readonly LinkBypass[] {
   })
 }
 
-/** Programs that read resolv.conf must come to the stub, or to us. */
+/** The writer of resolv.conf, unless the file leads to the stub of systemd-resolved or to us. */
 function stub(address: string): string | undefined {
   const text = textOf(RESOLV_CONF) ?? ''
   const named = nameserversIn(text)
@@ -129,7 +132,7 @@ function stub(address: string): string | undefined {
   return ours ? undefined : writerOf(text)
 }
 
-const whoChanged = (paths: readonly string[]) => (paths[0] === undefined ? undefined : `whoever changed ${paths[0]}`)
+const whoChanged = (paths: readonly string[]) => (paths[0] === undefined ? undefined : `the program that changed ${paths[0]}`)
 
 function hashAt(path: string): string {
   try {
@@ -140,8 +143,9 @@ function hashAt(path: string): string {
 }
 
 /**
- * Files that change when an owner changes whom it asks. systemd-resolved and systemd-networkd keep
- * a file for each link in a directory that others may not read; its time tells of a change.
+ * Files that change when an owner changes its DNS servers. systemd-resolved and systemd-networkd
+ * keep a file for each link in a directory that others may not read. The time of the directory
+ * shows a change.
  */
 const TELLING = [
   RESOLV_CONF,
@@ -151,7 +155,9 @@ const TELLING = [
   '/run/NetworkManager/resolv.conf',
 ]
 
-/** Changes when any of these files may be another one. Costs a stat each. Never throws. */
+/**
+ * A text that changes when one of these files may have changed. Costs a stat each. Never throws.
+ */
 export function fingerprint({ files }: PublicState): string {
   return [...files.map(({ path }) => statText(path, lstatSync)), ...TELLING.map((path) => statText(path, statSync))].join(' ')
 }

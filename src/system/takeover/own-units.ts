@@ -3,13 +3,13 @@ import type { TakeoverHost } from './backend.ts'
 import type { PlannedChange } from './journal.ts'
 import { PENDING, REPAIR_WANTED } from './places.ts'
 
-/** Where the administrator's units lie. */
+/** The directory of the administrator's units. */
 export const UNIT_DIRECTORY = '/etc/systemd/system'
 export const REPAIR_PATH_UNIT = 'enigm-dns-repair.path'
 
 /**
- * The units that belong to a change of the system's DNS, as files of its journal: one undoes at
- * boot what was not finished, one puts things right when the daemon asks for it.
+ * The units that belong to a change of the system's DNS, as files of its journal. One undoes an
+ * unfinished change at boot. The others repair the change when the daemon asks for it.
  */
 export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly PlannedChange[] {
   const command = program.map(quoted).join(' ')
@@ -29,13 +29,13 @@ export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly P
 }
 
 /**
- * Whether systemd waits for the wish to repair: only where it ran when these files were written.
+ * Whether systemd waits for requests to repair. It does if it ran when these files were written.
  */
 export function isRepaired(files: readonly { readonly path: string }[]): boolean {
   return files.some(({ path }) => path === `${UNIT_DIRECTORY}/${REPAIR_PATH_UNIT}`)
 }
 
-/** systemd.service(5), "Command lines": a space ends a word, and % begins a specifier. */
+/** Quotes a word for a unit. A space ends a word, and % begins a specifier (systemd.service(5)). */
 export function quoted(word: string): string {
   const escaped = word.replaceAll('%', '%%').replaceAll('$', '$$$$')
   return /^[\w./@%$+-]+$/.test(escaped) ? escaped : `"${escaped.replace(/[\\"]/g, '\\$&')}"`
@@ -65,7 +65,9 @@ Type=oneshot
 ExecStart=${command} system repair
 `
 
-/** Any process that may write there can start the repair, and nothing else. */
+/**
+ * The path unit. A process that may write the watched file can start the repair, and nothing else.
+ */
 const PATH_UNIT = `[Unit]
 Description=Wait until enigm-dns sees that the system asks somebody else
 Documentation=man:enigm-dns-system(1)

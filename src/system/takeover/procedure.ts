@@ -25,7 +25,7 @@ import { ENABLED, PENDING } from './places.ts'
 import { answers, pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
-/** The default listen address of the service: every owner accepts it, with port 53. */
+/** The default listen address of the service. Every owner accepts it with port 53. */
 export const DEFAULT_ADDRESS = '127.0.0.55'
 const START_MS = 8000
 const PROOF_MS = 2500
@@ -33,7 +33,7 @@ const PROOF_MS = 2500
 /** The parameters of `enable`. */
 export interface EnableRequest {
   readonly vpnDns: 'leave' | 'override'
-  /** Names of parts that are switched with it. */
+  /** The names of the parts that are switched together with the DNS. */
   readonly parts: readonly string[]
 }
 
@@ -50,8 +50,8 @@ export interface EnablePlan extends Plan {
 }
 
 /**
- * Returns what `enable` would do here. Changes nothing. Rejects with an EnigmError `state` if it
- * would be refused.
+ * Returns what `enable` would do here. Changes nothing. Rejects with an EnigmError `state` if
+ * `enable` would be refused.
  */
 export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRequest): Promise<EnablePlan> {
   const { backend, owner } = await chooseBackend(host)
@@ -74,7 +74,7 @@ export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRe
   return { ...plan, changes, notes: [...plan.notes, ...lasting(changes)], backend: backend.name, owner, address }
 }
 
-/** What a person must do where no systemd runs. */
+/** Sentences about what a person must do if no systemd runs. */
 function lasting(changes: readonly { readonly path: string }[]): readonly string[] {
   if (isRepaired(changes)) return []
   return [
@@ -82,7 +82,9 @@ function lasting(changes: readonly { readonly path: string }[]): readonly string
   ]
 }
 
-/** systemd-resolved accepts neither of its own addresses as a server, and the port must be 53. */
+/**
+ * The listen address to use. The port must be 53, and systemd-resolved refuses its own addresses.
+ */
 function addressFor(backend: Backend, listens: readonly SocketAddress[]): string {
   const usable = listens.flatMap(({ address, port }) => {
     const loopback = address === '0.0.0.0' ? '127.0.0.1' : address
@@ -98,9 +100,9 @@ function addressFor(backend: Backend, listens: readonly SocketAddress[]): string
 }
 
 /**
- * Makes the system use this service: proves that it answers, switches, proves that names arrive,
- * and keeps the change; otherwise everything is restored. Rejects with an EnigmError `state` if it
- * is refused; then nothing is changed.
+ * Makes the system use this service. It proves that the service answers, makes the change, and
+ * proves that names arrive. If one of these fails, everything is restored. Rejects with an
+ * EnigmError `state` if the change is refused; then nothing is changed.
  */
 export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enabled> {
   return exclusively(host, 'wait', async () => {
@@ -131,8 +133,9 @@ export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enab
 }
 
 /**
- * The change is enabled already: repairs what was changed since, and proves all of it. Undefined:
- * that does not help, or another owner decides now, and the old change is undone.
+ * Handles a change that is already enabled: repairs what was changed since then, and proves it
+ * again. Undefined: this did not help, or another program is the owner now, and the old change is
+ * undone.
  */
 async function enableAgain(host: TakeoverHost, journal: Journal, request: EnableRequest): Promise<Enabled | undefined> {
   const { backend } = await chooseBackend(host)
@@ -190,7 +193,7 @@ async function switchOver(host: TakeoverHost, journal: Journal, notes: readonly 
 }
 
 /**
- * Starts the service and makes it prove that it answers. If it is not ready, returns the reason.
+ * Starts the service, and checks that it answers. Returns the reason if it is not ready.
  */
 async function readyFault(host: TakeoverHost, journal: Journal): Promise<string | undefined> {
   host.step('service')
@@ -205,7 +208,7 @@ async function readyFault(host: TakeoverHost, journal: Journal): Promise<string 
   return upstreamFault(host, journal.address)
 }
 
-/** Returns the reasons against keeping the change. */
+/** Makes the change and tests it. Returns the reasons against keeping it. */
 async function switched(host: TakeoverHost, journal: Journal): Promise<readonly string[]> {
   host.step('switch')
   makeChanges(journal, host.step)
@@ -220,7 +223,10 @@ async function applyAll(host: TakeoverHost, journal: Journal): Promise<void> {
   for (const part of partsOf(journal.parts)) await part.apply(host, journal)
 }
 
-/** What contradicts that the system uses this service, tried again for `limitMs`. */
+/**
+ * The faults of the proof that the system uses this service. Repeated until there are none, or for
+ * `limitMs`.
+ */
 async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Promise<readonly string[]> {
   const verify = async () => {
     const found = await Promise.all([backendOf(journal.backend), ...partsOf(journal.parts)].map((one) => one.verify(host, journal)))
@@ -230,8 +236,8 @@ async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Pro
 }
 
 /**
- * Applies the parts again that were switched together with the DNS, after a boot or a restart of
- * the service, which may have another user now.
+ * Applies the parts again that were switched together with the DNS. Called after a boot or a
+ * restart of the service, which may have another user now.
  */
 export async function applyPartsAgain(host: TakeoverHost): Promise<void> {
   const endMs = host.clock.nowMs() + START_MS
@@ -247,9 +253,9 @@ export type Disabled =
   | { readonly outcome: 'not-enabled' }
   | {
       readonly outcome: 'disabled'
-      /** Paths that another program changed since; they are left as they are. */
+      /** Paths that another program has changed since then. They stay as they are. */
       readonly foreign: readonly string[]
-      /** Another program's configuration still names us: the service continues. */
+      /** Whether another program's configuration still names us. Then the service continues. */
       readonly stillNamed: boolean
     }
 
@@ -262,7 +268,7 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
       if (pending === undefined) return { outcome: 'not-enabled' }
       return { outcome: 'disabled', foreign: await undoPending(host, 'now'), stillNamed: false }
     }
-    // A kill in the middle must not leave half of it.
+    // A kill during the undo must not leave half of the change.
     const id = newId(host)
     await armDeadman(host, id)
     host.step('reopen')
@@ -274,8 +280,8 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
 }
 
 /**
- * Undoes an unfinished change, if there is one. `late`: only the change with that id, whose time is
- * over. `boot`: no program has read the files yet.
+ * Undoes an unfinished change, if there is one. `late`: only the change with this id, because its
+ * time is over. `boot`: no program has read the files yet.
  */
 export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly string[]> {
   const due = () => {
@@ -289,8 +295,8 @@ export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readon
 
 /**
  * Undoes the pending journal. At boot no program has read the files yet, so none is notified.
- * Returns the paths that another program changed. `named`: whether the system still uses that
- * address; then the service is left running.
+ * Returns the paths that another program has changed. `named`: whether the system still uses an
+ * address; then the service keeps running.
  */
 async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (address: string) => boolean): Promise<readonly string[]> {
   const journal = readJournal(PENDING)
@@ -313,7 +319,7 @@ async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (ad
 
 const latest = ({ backend }: Journal) => (backend === 'file' ? latestFile : ({ before }: JournalChange) => before)
 
-/** Whether the system uses this service, as far as known. */
+/** Whether the system uses this service, and the evidence. */
 export interface TakeoverStatus {
   readonly enabled: boolean
   readonly backend: BackendName
@@ -321,21 +327,21 @@ export interface TakeoverStatus {
   readonly proven: boolean
   readonly owner: string
   readonly bypasses: readonly Bypass[]
-  /** Why it is not proven, a sentence each. */
+  /** Sentences that say why it is not proven. */
   readonly faults: readonly string[]
   /** Whether the service could report which names arrived. */
   readonly told: boolean
-  /** Whether systemd has a change by another program put right. */
+  /** Whether systemd repairs changes by other programs. */
   readonly repaired: boolean
-  /** There is an unfinished change. */
+  /** Whether there is an unfinished change. */
   readonly pending: boolean
-  /** What a disable would restore. */
+  /** The paths that a disable would restore. */
   readonly files: readonly string[]
 }
 
-/** Checks, and looks up names through every path. Changes nothing. */
+/** Checks whether the system uses this service: looks up names over every path. Changes nothing. */
 export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
-  // Read first: a user without read permission gets that answer.
+  // The journal is read first, so that a user without read permission gets that error.
   const journal = readJournal(ENABLED)
   const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
   if (journal === undefined) {
@@ -354,7 +360,7 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
       files: pending ? (readJournal(PENDING)?.changes ?? []).map(({ path }) => path) : [],
     }
   }
-  // A query starts a service for which systemd holds the sockets.
+  // If systemd holds the sockets, a query starts the service.
   const runs = host.listens().length > 0 || (await answers(host, journal.address))
   const backend = backendOf(journal.backend)
   const [{ told, faults: lost }, found, bypasses, decides] = await Promise.all([

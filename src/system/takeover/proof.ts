@@ -7,27 +7,27 @@ import { textOf } from '../../files/reading.ts'
 import type { TakeoverHost } from './backend.ts'
 import { nameserversIn } from './links.ts'
 
-/** A name that was sent along a path must arrive at our listener within this time. */
+/** A name that was looked up must arrive at our listener within this time. */
 const WAY_MS = 2500
 const DIRECT_MS = 2000
 const UPSTREAM_MS = 6000
 const PAUSE_MS = 100
 const RESOLVED_SOCKET = '/run/systemd/resolve/io.systemd.Resolve'
 
-/** A name that nobody has queried, and that the service awaits. */
+/** A new name that nobody has queried. The service counts its queries. */
 interface Nonce {
   readonly token: string
   readonly name: string
 }
 
-/** Makes the service await a new name; undefined if no service accepts the order. */
+/** Makes a new name and announces it to the service. Undefined: no service accepts the order. */
 async function awaitedName(host: TakeoverHost): Promise<Nonce | undefined> {
   const token = Buffer.from(host.random.bytes(16)).toString('hex')
   const reply = await host.order(`await ${token}`)
   return isRecord(reply) && typeof reply.name === 'string' ? { token, name: reply.name } : undefined
 }
 
-/** How often the service was asked for it, by transport. */
+/** How many queries for the name arrived at the service, by transport. */
 async function arrivals(host: TakeoverHost, { token }: Nonce): Promise<{ readonly udp: number; readonly tcp: number }> {
   const reply = await host.order(`arrived ${token}`)
   if (!isRecord(reply)) return { udp: 0, tcp: 0 }
@@ -37,17 +37,17 @@ async function arrivals(host: TakeoverHost, { token }: Nonce): Promise<{ readonl
 /** The result of a proof. `told`: whether the service could report which names arrived. */
 export interface Proof {
   readonly told: boolean
-  /** A sentence for each path that does not lead here. */
+  /** A sentence for each path that does not lead to this service. */
   readonly faults: readonly string[]
 }
 
 const UNTOLD: Proof = { told: false, faults: ['The service does not say what arrives: no control socket answers this user.'] }
 
 /**
- * Proves that names which programs look up arrive at the service: a new name each through
- * getaddrinfo, through the socket of systemd-resolved if it runs, and to every server in
- * resolv.conf, over UDP and TCP. A server on another host is not asked: it is a fault in any case.
- * Never rejects.
+ * Proves that the lookups of programs arrive at the service. It looks up a new name over each path:
+ * with getaddrinfo, over the socket of systemd-resolved if it runs, and at every server in
+ * resolv.conf, over UDP and TCP. A server on another host is a fault and is not asked. Never
+ * rejects.
  */
 export async function proveWays(host: TakeoverHost): Promise<Proof> {
   const ways: Promise<string | undefined | 'untold'>[] = [byGetaddrinfo(host), byResolved(host), ...byResolvConf(host)]
@@ -57,8 +57,8 @@ export async function proveWays(host: TakeoverHost): Promise<Proof> {
 }
 
 /**
- * As `proveWays`, repeated until there is no fault or `limitMs` is over: owners write their files
- * some time after they report success.
+ * Repeats `proveWays` until there is no fault or `limitMs` is over. Owners write their files some
+ * time after they report success.
  */
 export async function proveWithin(host: TakeoverHost, limitMs: number, more: () => Promise<readonly string[]>): Promise<Proof> {
   const endMs = host.clock.nowMs() + limitMs
@@ -105,9 +105,9 @@ function byResolvConf(host: TakeoverHost): readonly Promise<string | undefined |
 }
 
 /**
- * Checks before the switch that the service answers a new name over UDP and TCP with an answer of
- * an authenticated resolver. Returns the reason of a failure, as a sentence; undefined: it does.
- * The name is below example.com (RFC 2606): it reveals nothing to the resolver.
+ * Checks before the change that the service answers a new name over UDP and TCP, with an answer of
+ * an authenticated resolver. Returns a sentence that says why not. Undefined: it does. The name is
+ * below example.com (RFC 2606), so it reveals nothing to the resolver.
  */
 export async function upstreamFault(host: TakeoverHost, address: string): Promise<string | undefined> {
   const endMs = host.clock.nowMs() + UPSTREAM_MS
@@ -119,7 +119,7 @@ export async function upstreamFault(host: TakeoverHost, address: string): Promis
     await pause(host.clock, PAUSE_MS)
   } while (host.clock.nowMs() < endMs)
   if (fault !== undefined) return fault
-  return host.authenticated() === false ? 'The resolvers that answer do not prove who they are (usageProfile "opportunistic").' : undefined
+  return host.authenticated() === false ? 'The answering resolvers do not prove their identity (usageProfile "opportunistic").' : undefined
 }
 
 async function fromUpstream(host: TakeoverHost, address: string, over: 'udp' | 'tcp'): Promise<string | undefined> {
@@ -132,7 +132,7 @@ async function fromUpstream(host: TakeoverHost, address: string, over: 'udp' | '
   return 'The service has no answer from a trusted resolver: there may be no network, or none of them can be reached.'
 }
 
-/** Whether anything answers at that address. The name is below example.com, as above. */
+/** Whether anything answers at an address. The name is below example.com, as above. */
 export async function answers(host: TakeoverHost, address: string): Promise<boolean> {
   const query = encodeQuestion(`${Buffer.from(host.random.bytes(8)).toString('hex')}.example.com`, 'A', host.random.below(65_536))
   return host.ask({ address, port: 53 }, query, 'udp', DIRECT_MS).then(
@@ -142,8 +142,8 @@ export async function answers(host: TakeoverHost, address: string): Promise<bool
 }
 
 /**
- * One question over the varlink interface that nss-resolve uses too. Resolves to whether any answer
- * came before the limit.
+ * Asks systemd-resolved one question over its varlink interface, as nss-resolve does. Resolves to
+ * whether any answer came before the limit.
  */
 function askResolved(clock: Clock, name: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -161,7 +161,7 @@ function askResolved(clock: Clock, name: string): Promise<boolean> {
   })
 }
 
-/** Resolves after `ms`. Something else must keep the process alive. */
+/** Resolves after `ms`. The timer does not keep the process alive. */
 export function pause(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => void clock.setTimer(ms, resolve))
 }

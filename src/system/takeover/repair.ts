@@ -12,21 +12,21 @@ import { observe, tellObserved } from './observe.ts'
 import { ENABLED, OBSERVED, REPAIRS_A_MINUTE, RUNTIME_DIRECTORY } from './places.ts'
 import { proveWithin } from './proof.ts'
 
-/** When the last repairs were, by boot time; a boot forgets them. */
+/** The file with the times of the last repairs, in boot time. A boot removes it. */
 const HISTORY = join(RUNTIME_DIRECTORY, 'repairs.json')
 const history = v.object({ atMs: v.array(v.number()) })
 const MINUTE_MS = 60_000
 const PROOF_MS = 3000
 
-/** What came of a repair. */
+/** The result of a repair. */
 export type Repaired =
   | { readonly outcome: 'not-enabled' | 'not-needed' }
   | { readonly outcome: 'repaired' | 'failed' | 'given-up'; readonly by: string; readonly faults: readonly string[] }
 
 /**
- * Has the system ask this service again, by the journal alone. What the owner of the network wrote
- * meanwhile into a file that it shares with us is kept, for a disable. The fourth time within a
- * minute it is given up: somebody else wants the same files, and must be asked to stop.
+ * Makes the system use this service again. It uses only the journal. If the owner of the network
+ * has written to a shared file meanwhile, that content is kept for a later disable. At the fourth
+ * time within a minute it stops: another program wants the same files, and a person must stop it.
  */
 export function repair(host: TakeoverHost): Promise<Repaired> {
   return exclusively(host, 'wait', async () => {
@@ -55,15 +55,16 @@ export function repair(host: TakeoverHost): Promise<Repaired> {
   })
 }
 
-/** A person has enabled it again: what was before that counts no more. */
+/** Forgets earlier repairs, because a person has enabled the change again. */
 export function forgetRepairs(): void {
   remove(HISTORY)
   remove(OBSERVED)
 }
 
 /**
- * What lies now in a shared file is the latest word of its owner, unless that speaks through a hook
- * of ours: then a VPN or the like wrote it, and may be gone when it is put back.
+ * The journal with the present content of shared files as the content to restore. If the owner
+ * reports over one of our hooks, another program (such as a VPN) wrote the file, and its content is
+ * not kept.
  */
 function withLatest(journal: Journal): Journal {
   if (journal.changes.some(({ path }) => isHook(path))) return journal

@@ -8,8 +8,8 @@ import { dockerBypass, nameserversIn } from './links.ts'
 import { hasSystemd } from './units.ts'
 
 /**
- * The record of our server. `lo.` comes first in the order of both programs, and after a loopback
- * address they list no other server.
+ * The name of our record. Both programs list `lo.` first, and after a loopback address they list no
+ * other server.
  */
 const RECORD = 'lo.enigm-dns'
 const UNIT = 'enigm-dns-resolvconf.service'
@@ -18,7 +18,7 @@ const WANTED = `/etc/systemd/system/sysinit.target.wants/${UNIT}`
 const RESOLV_CONF = '/etc/resolv.conf'
 const PLACES = ['/usr/sbin/resolvconf', '/sbin/resolvconf', '/usr/bin/resolvconf', '/usr/local/sbin/resolvconf']
 
-/** Records are in /run: without this unit they are lost at a boot. */
+/** The unit that adds our record at boot, because records are in /run. */
 const unit = (address: string, command: string) => `[Unit]
 Description=Have resolvconf name enigm-dns at boot
 Documentation=man:enigm-dns-system(1)
@@ -34,8 +34,8 @@ WantedBy=sysinit.target
 `
 
 /**
- * For Debian's resolvconf or openresolv as the owner: it writes resolv.conf from records that
- * others give it.
+ * The back end for Debian's resolvconf and for openresolv. They write resolv.conf from records of
+ * other programs.
  */
 export const resolvconf: Backend = {
   name: 'resolvconf',
@@ -74,7 +74,7 @@ export const resolvconf: Backend = {
   bypasses: async () => dockerBypass(),
 }
 
-/** The program, unless it is resolvectl under another name. */
+/** The path of resolvconf. Undefined: it is missing, or it is resolvectl under another name. */
 function commandOf(): string | undefined {
   return PLACES.find((place) => {
     try {

@@ -6,10 +6,10 @@ import { dockerBypass, nameserversIn, type ResolvedLink, readResolved, usesNssRe
 import { isActive, unitOf } from './units.ts'
 
 /**
- * The last file wins, and an empty value removes the entries of the files before it and of DHCP
- * hooks. `Domains=~.` sends every name to the global server. systemd-resolved does not encrypt or
- * validate on the path to a stub of this host, and keeps no cache: only our cache is emptied when
- * necessary. LLMNR sends names to the neighbours.
+ * The settings for systemd-resolved. The last file has precedence, and an empty value removes the
+ * entries of earlier files and of DHCP hooks. `Domains=~.` sends every name to the global server.
+ * Encryption and validation are off, because the server is on this host. The cache is off, because
+ * only our cache is emptied when necessary. LLMNR is off, because it sends names to the neighbours.
  */
 const dropIn = (address: string) =>
   `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -28,8 +28,9 @@ DNSStubListener=yes
 const DROP_IN = '/etc/systemd/resolved.conf.d/zz-enigm-dns.conf'
 
 /**
- * NetworkManager gives links the domain that DHCP names, and names below it go to the server of the
- * network. It reads this only at a restart (seen with 1.42 and 1.52).
+ * The file that stops NetworkManager from giving links the domain from DHCP. Otherwise names below
+ * that domain go to the server of the network. NetworkManager reads the file only at a restart
+ * (seen with 1.42 and 1.52).
  */
 const MANAGER_DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'
 const MANAGER_CONF = `# enigm-dns system enable wrote this; enigm-dns system disable takes it away.
@@ -41,7 +42,7 @@ const RESOLV_CONF = '/etc/resolv.conf'
 const STUB = '/run/systemd/resolve/stub-resolv.conf'
 const RESOLVED_ADDRESSES: ReadonlySet<string> = new Set(['127.0.0.53', '127.0.0.54'])
 
-/** For systemd-resolved as the owner: it runs, or the C library starts it (nss-resolve). */
+/** The back end for systemd-resolved, if it runs or if the C library starts it (nss-resolve). */
 export const resolved: Backend = {
   name: 'resolved',
   async find(host) {
@@ -93,8 +94,8 @@ export const resolved: Backend = {
 }
 
 /**
- * The names that a link with domains sends past us; a link with only a server gets no queries while
- * we have `~.`.
+ * The bypass of a link with domains. A link without domains gets no queries while our server has
+ * `~.`.
  */
 function asBypass({ name, servers, domains, vpn }: ResolvedLink): readonly Bypass[] {
   if (servers.length === 0 || domains.length === 0) return []
@@ -103,8 +104,9 @@ function asBypass({ name, servers, domains, vpn }: ResolvedLink): readonly Bypas
 }
 
 /**
- * After five restarts within ten seconds systemd gives up on it, so the count is reset first.
- * NetworkManager must stop giving links their servers before systemd-resolved is checked.
+ * Restarts the services. After five restarts within ten seconds systemd would refuse, so the count
+ * is reset first. NetworkManager must stop giving links their servers before systemd-resolved is
+ * checked.
  */
 async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> {
   const manager = changes.some(({ path }) => path === MANAGER_DROP_IN) && (await isActive(host, 'NetworkManager.service'))
@@ -114,7 +116,8 @@ async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> 
 }
 
 /**
- * Links that brought their own servers or domains; those of a VPN only if it is to be overridden.
+ * The links to revert, because they have their own servers or domains. Those of a VPN are included
+ * only if `vpnDns` is `override`.
  */
 async function linksToRevert(host: TakeoverHost, vpnDns: Journal['vpnDns']): Promise<readonly string[]> {
   return (await linksOf(host)).filter(({ vpn }) => !vpn || vpnDns === 'override').map(({ name }) => name)

@@ -16,7 +16,7 @@ export async function hasSystemd(host: Pick<TakeoverHost, 'run'>): Promise<boole
   return said.code === 0 && /^Version=\S/m.test(said.stdout)
 }
 
-/** Reads the state; on a host without systemd no unit is loaded. */
+/** Reads the state of a unit. Without systemd no unit is loaded. */
 export async function unitOf(host: Pick<TakeoverHost, 'run'>, name: string): Promise<Unit> {
   const said = await host.run('systemctl', ['show', '--property=LoadState,ActiveState,UnitFileState', name], { limitMs: 5000 })
   const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(said.stdout)?.[1] ?? ''
@@ -39,7 +39,7 @@ export async function ourUnits(host: Pick<TakeoverHost, 'run'>): Promise<readonl
   return states.filter(({ loaded }) => loaded).map(({ name, enabled, active }) => ({ name, enabled, active }))
 }
 
-/** Starts the units, now and at each boot. Returns systemd's error; undefined: none. */
+/** Starts the units, now and at each boot. Returns systemd's error. Undefined: no error. */
 export async function startUnits(host: TakeoverHost, units: readonly UnitState[]): Promise<string | undefined> {
   const idle = units.filter(({ enabled, active }) => !enabled || !active).map(({ name }) => name)
   if (idle.length === 0) return undefined
@@ -49,12 +49,12 @@ export async function startUnits(host: TakeoverHost, units: readonly UnitState[]
 }
 
 /**
- * Restores the former state of the units. At boot nothing is started or stopped: `now` is false.
+ * Restores the former state of the units. `now`: false at boot, when nothing is started or stopped.
  */
 export async function restoreUnits(host: TakeoverHost, units: readonly UnitState[], now: boolean): Promise<void> {
   const off = units.filter(({ enabled }) => !enabled).map(({ name }) => name)
   const idle = units.filter(({ active }) => !active).map(({ name }) => name)
   if (off.length > 0) await host.run('systemctl', ['disable', '--quiet', ...off])
-  // The socket is stopped first, because it would start the service again.
+  // The socket is stopped first, because it could start the service again.
   if (now && idle.length > 0) await host.run('systemctl', ['stop', ...idle], { limitMs: 15_000 })
 }

@@ -6,42 +6,42 @@ import { fingerprint, type Observed, observe, observedAt, type PublicState, read
 import { isRepaired } from './own-units.ts'
 import { REPAIR_WANTED, REPAIRS_A_MINUTE } from './places.ts'
 
-/** A file that changed is seen within this: the system is to be back within 2 s. */
+/** The interval of checks of files. The system must use this service again within 2 s. */
 const POLL_MS = 500
-/** Not every change shows in a file: a domain that is for routing only does not. */
+/** The longest time between full checks. Some changes show in no file, such as a routing domain. */
 const LOOK_EVERY_MS = 10_000
 const MINUTE_MS = 60_000
-/** A repair that was asked for has this long: until then it is under way. */
+/** The time for a requested repair. Until then no other one is requested. */
 const REPAIR_MS = 4000
-/** A process of root for each: for where this one may not ask systemd-resolved itself. */
+/** Limit of checks by a root process per minute, if we may not ask systemd-resolved ourselves. */
 const LOOKS_A_MINUTE = 12
 
 export interface TakeoverWatchOptions {
   readonly clock: Clock
   readonly emit: Emit
   readonly run: RunCommand
-  /** How the host is looked at; replaced in tests. */
+  /** How the host is observed. Replaced in tests. */
   readonly state?: () => PublicState | undefined
   readonly look?: (state: PublicState) => Promise<Observed>
   readonly print?: (state: PublicState) => string
-  /** Another text each time that root has told what it saw. */
+  /** Returns a text that changes with each observation that root writes. */
   readonly told?: () => string
-  /** Has the system put right. */
+  /** Requests a repair. */
   readonly ask?: () => void
 }
 
-/** Watches whether the system still asks this service, where `system enable` had it do so. */
+/** Watches whether the system still uses this service after `system enable`. */
 export interface TakeoverWatch {
-  /** Called at each heartbeat: begins to watch once there is something to watch. */
+  /** Called at each heartbeat. Begins to watch when there is something to watch. */
   beat(): void
   stop(): void
 }
 
 /**
- * A watch that has not looked yet. Where nothing is enabled it costs one stat a beat. What it sees
- * is reported when it changes; a take-over is answered by asking the unit of root to repair, three
- * times a minute at most, and then no more until the system asks us again. Where no unit waits for
- * that, it is only reported.
+ * Makes a watch. If nothing is enabled, it costs one stat per beat. It reports changes of what it
+ * observes. If another program has taken over, it asks the unit of root to repair, at most three
+ * times a minute. Then it stops until the system uses this service again. If no unit waits for
+ * requests, the take-over is only reported.
  */
 export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
   const read = o.state ?? readPublicState
@@ -68,7 +68,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     if (text !== reported && !stopped) o.emit(event)
     reported = text
   }
-  /** Root looks, and puts right what is not. */
+  /** Makes root check the system, and repair it if necessary. */
   const haveRootLook = (nowMs: number) => {
     looks = looks.filter((ms) => nowMs - ms < MINUTE_MS)
     if (looks.length >= LOOKS_A_MINUTE) return
@@ -86,7 +86,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
       held = true
       return
     }
-    // Held meanwhile: this is another take-over.
+    // If the system used this service in between, this is another take-over.
     if (!held && nowMs - (asked.at(-1) ?? Number.NEGATIVE_INFINITY) < REPAIR_MS) return
     asked = asked.filter((ms) => nowMs - ms < MINUTE_MS)
     if (asked.length >= REPAIRS_A_MINUTE) gaveUp = true
@@ -100,7 +100,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     if (stopped) return
     const state = read()
     if (state === undefined) {
-      // It was disabled: the next beat looks again.
+      // The change was disabled. The next beat checks again.
       if (reported !== '') report(undefined, { takenBy: undefined, bypasses: [] })
       reported = ''
       seen = ''
@@ -118,10 +118,10 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     void look(state).then((observed) => {
       looking = false
       if (stopped) return
-      // Without systemd nothing waits for the wish.
+      // Without systemd nothing waits for requests.
       if (isRepaired(state.files)) answer(observed, fresh)
       report(state, observed)
-      // Until it is put right it is looked at with each poll.
+      // Until it is repaired, each poll makes a full check.
       if (observed.takenBy !== undefined && !gaveUp && observed.blind !== true) seen = ''
     })
   }
@@ -136,11 +136,14 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
   }
 }
 
-/** The path unit of root waits for this file; where it cannot be written nothing is repaired. */
+/**
+ * Requests a repair: the path unit of root waits for this file. If it cannot be written, nothing is
+ * repaired.
+ */
 function askForRepair(): void {
   try {
     replaceFile(REPAIR_WANTED, '', 0o644, 'the process')
   } catch {
-    // The status says who has taken over.
+    // The status still reports the take-over.
   }
 }
