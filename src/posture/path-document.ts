@@ -31,7 +31,7 @@ export const pathDocument = v.object({
         ),
         authenticated: v.pipe(
           v.picklist(['ca', 'ca+spki', 'no']),
-          is('How it must prove its identity before anything is sent through it. no: not at all, so anybody on the path can pose as this hop.'),
+          is('How it must prove its identity before anything is sent through it. no: not at all, so anybody on the path can pose as it.'),
         ),
         isolated: v.optional(
           v.pipe(
@@ -50,7 +50,7 @@ export const pathDocument = v.object({
       by: v.pipe(v.picklist(['tls', 'hpke', 'dnscrypt']), is('What protects the question on the whole route.')),
       authenticated: v.pipe(
         v.picklist(['ca', 'ca+spki', 'key', 'no']),
-        is('How the resolver must prove its identity before a question is sent. key: only the holder of the private key can read the question.'),
+        is('How the resolver must prove its identity before a question is sent. key: only the holder of the private key can read it.'),
       ),
     }),
     is('What protects the question up to the resolver.'),

@@ -1,16 +1,18 @@
-/** Openings that are looked back on, and how many of the gaps between them must be alike. */
+/**
+ * How many openings are remembered. The next number says how many gaps between them must be alike.
+ */
 const OPENINGS = 12
 const ALIKE = 10
-/** A gap is like the median if it differs by no more than this part of it. */
+/** A gap counts as alike if it differs from the median by at most this part of it. */
 const TOLERANCE = 0.25
-/** Sessions that open less often cost little, and people have habits too. */
+/** Longer gaps do not count: such sessions cost little, and people have habits too. */
 const LONGEST_GAP_MS = 900_000
-/** A session that lasts for this long is kept open by something that does not stop. */
+/** If a session lasts for this long, a program keeps it open that does not stop. */
 const ENDLESS_MS = 3_600_000
 
 /**
- * Whether something asks at regular intervals, told by when sessions open and by nothing else: no
- * name is looked at. People open sessions irregularly, and close them at night.
+ * Finds out whether a program sends queries at regular intervals. It uses only the times at which
+ * sessions open, and no names. People open sessions irregularly, and close them at night.
  */
 export class BeaconWatch {
   #openings: number[] = []
@@ -21,7 +23,7 @@ export class BeaconWatch {
     if (this.#openings.length > OPENINGS) this.#openings.shift()
   }
 
-  /** While a session is open. */
+  /** Whether a program asks at regular intervals. Called while a session is open. */
   found(nowMs: number): boolean {
     const last = this.#openings.at(-1)
     return last !== undefined && (nowMs - last >= ENDLESS_MS || this.#regular)

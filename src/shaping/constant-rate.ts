@@ -10,31 +10,31 @@ import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
 import type { ShapedLink } from './standby.ts'
 import { Vitals } from './vitals.ts'
 
-/** The block of RFC 8467 for queries; queries in cells of one record are padded to it. */
+/** The padding block for queries (RFC 8467). Queries in cells of one record are padded to it. */
 const BLOCK_OCTETS = 128
-/** A query with a name of 255 octets and its whole OPT. */
+/** The length of a query with a name of 255 octets and its OPT. */
 const LONGEST_OCTETS = 290
 
 /**
- * `request` padded to a block, or, if it is longer, to the `octets` of its cell; undefined: it does
- * not fit, or is not a query of ours.
+ * Pads `request` to a block, or, if it is longer, to the `octets` of its cell. Undefined: it does
+ * not fit, or it is not one of our queries.
  */
 const cellOf = (request: Uint8Array, octets: number, records: number) =>
   (records === 1 ? repadded(request, BLOCK_OCTETS) : undefined) ?? repadded(request, octets)
 
 /**
- * Limit of real queries that wait for slots; above it `overloaded`. At 20 slots per second half of
- * these would wait longer than any deadline.
+ * Limit of real queries that wait for slots. Further queries get `overloaded`. At 20 slots per
+ * second half of these would wait longer than any deadline.
  */
 const MAX_WAITING = 400
 /** How many of these are reserved for queries that do not give way. */
 const HELD_BACK = 50
 /**
- * After this time a dial fails the queries that wait, so that another transport or resolver can be
- * asked; it continues for later ones.
+ * If a dial takes longer than this, the waiting queries fail, so that another transport or resolver
+ * can be asked. The dial continues for later queries.
  */
 const DIAL_PATIENCE_MS = 1500
-/** Deadline of a cover's reply. */
+/** Limit for the reply to a cover. */
 const COVER_DEADLINE_MS = 5000
 
 export interface ConstantRateOptions {
@@ -48,30 +48,30 @@ export interface ConstantRateOptions {
   readonly coverWanted: boolean
   /** The query with its OPT that tests whether the resolver is alive. */
   readonly probe: Uint8Array
-  /** This program validates, so all its own queries have DO. Default: DO comes from the client. */
+  /** Whether this program validates, so that all queries have DO. Default: the client decides. */
   readonly validates?: boolean
-  /** Called with each reply to a cover or a probe of the link: a sign of life of its path. */
+  /** Called with each reply to a cover or a probe of the link. It shows that the path is alive. */
   readonly onSignOfLife?: (carried: Carried) => void
 }
 
 /**
- * A link on a schedule that queries cannot influence: one cell per slot, a real query if one waits
- * and otherwise a cover, all of one size and made in the same way. A real query waits for a slot
- * until its deadline; a long one waits for a slot in which a cell of several records begins. Only a
- * client's query opens a session: a probe or a refresh uses a slot of an open one or fails with
- * `overloaded`, and so does a client's query on a link in standby. A slot without a connection is
- * lost, for real queries and covers alike. `close` continues until waiting queries are answered or
- * late.
+ * Makes a link with a schedule that queries cannot influence. Each slot sends one cell: a real
+ * query if one waits, otherwise a cover. All cells have one size and are made in the same way. A
+ * real query waits for a slot until its deadline. A long query waits for a slot in which a cell of
+ * several records begins. Only a client's query opens a session. A probe or a refresh uses a slot
+ * of an open session, or fails with `overloaded`. So does a client's query on a link in standby. A
+ * slot without a connection is lost, for real queries and for covers. `close` waits until the
+ * waiting queries are answered or late.
  */
 export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): ShapedLink<P> {
   return new ConstantRateLink(link, o)
 }
 
 /**
- * The content of the next slot, unless the session ends. `sent` is called as soon as it is written.
+ * The content of the next slot, unless the session ends. `sent` is called when the cell is written.
  */
 interface PreparedCell<P extends Protection> {
-  /** Undefined: it is not a query of ours. */
+  /** Undefined: the request is not one of our queries. */
   readonly cell: Uint8Array | undefined
   readonly ask: Ask
   readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
@@ -86,12 +86,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   readonly #covers: CoverTraffic
   readonly #vitals = new Vitals()
   onVitals: (() => void) | undefined
-  /** A link that stands by is needed now. */
+  /** Whether the link, which is in standby, is needed now. */
   #needed = false
   #failing = false
   readonly #queue: SlotQueue<P>
   #answers = 0
-  /** A cell of several records was answered. */
+  /** Whether a cell of several records was ever answered. */
   #longAnswered = false
   #prepared: PreparedCell<P> | undefined
   #underWay = 0
@@ -177,13 +177,15 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#began(nowMs)
   }
 
-  /** A session has begun: only then may a query cause a dial. */
+  /** Starts a session. A query may cause a dial only here. */
   #began(nowMs: number): void {
     this.#arm()
     if (!this.#link.ready) this.#connect(nowMs)
   }
 
-  /** An exact timer: a slot whose time depends on other events would reveal them. */
+  /**
+   * Sets an exact timer for the next slot. A slot that depends on other events would reveal them.
+   */
   #arm(): void {
     const { dueMs } = this.#schedule
     this.#timer?.cancel()
@@ -197,8 +199,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   /**
-   * Makes the cell before its time: a cover takes longer to make than a real query, and would be
-   * sent later.
+   * Makes the next cell before its slot. A cover takes longer to make than a real query, and would
+   * otherwise be sent later.
    */
   #prepare(dueMs: number): void {
     this.#expire(dueMs)
@@ -210,7 +212,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     const octets = this.#link.octets(records)
     if (records === 0 || octets === undefined) return undefined
     const deadlineMs = dueMs + COVER_DEADLINE_MS
-    // A cell of so many records holds real queries only after the resolver has answered one.
+    // A cell of several records holds real queries only after the resolver has answered one.
     const trusted = records === 1 || this.#longAnswered
     if (this.#link.doubtful && trusted) {
       const sent = (carried: Promise<Carried<P>>, nowMs: number) => this.#onProbe(carried, nowMs)
@@ -230,12 +232,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     return { cell: cellOf(cover.request, octets, records), ask: { purpose: 'cover', deadlineMs }, sent }
   }
 
-  /** Of the next cell. Where one record holds any query, no other cells are needed. */
+  /** The number of records of the next cell. It is 1 if one record holds any query. */
   get #records(): number {
     return (this.#link.octets(1) ?? 0) >= LONGEST_OCTETS ? 1 : this.#schedule.records
   }
 
-  /** Long queries wait for a long cell, and have precedence in it. */
+  /** The query for a cell. Long queries wait for a long cell, and have precedence in it. */
   #waitingFor(records: number, octets: number, trusted: boolean): WaitingQuery<P> | undefined {
     const oneRecord = this.#link.octets(1) ?? octets
     const long = records === 1 ? undefined : this.#queue.first(oneRecord, octets)
@@ -261,12 +263,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   #onSessionEnd(nowMs: number): void {
-    // The session ended while queries wait: they start the next one.
+    // The session ended, but queries wait: they start the next session.
     if (this.#standsBy ? this.#needed : this.#queue.size > 0) this.#arrived(nowMs)
     else this.#failAll(new EnigmError('connection-lost', 'the session is over'))
   }
 
-  /** The same code path for both until the cell is written. */
+  /** Sends the cell. Real queries and covers take the same code path until the cell is written. */
   #send(nowMs: number): void {
     if (this.#prepared === undefined) return
     const { cell, ask, sent } = this.#prepared
@@ -291,9 +293,9 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   /**
-   * A query lost with its connection is sent once more in a later slot. A retry is not visible:
-   * every slot looks the same. If it is lost again although the resolver answered others since, it
-   * is itself the cause.
+   * Retries a query once in a later slot if it was lost with its connection. An observer cannot see
+   * a retry, because all slots look the same. If the query is lost again although the resolver
+   * answered others meanwhile, the query itself is the cause.
    */
   #onRealFailed(waiting: WaitingQuery<P>, error: EnigmError): void {
     const { lostAfter, ask, to } = waiting
@@ -340,7 +342,9 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#reportVitals()
   }
 
-  /** Called before waiting queries fail, so that the next link can be asked. */
+  /**
+   * Reports the health of the link. Called before waiting queries fail, so the next link is ready.
+   */
   #reportVitals(): void {
     const { failing } = this.#vitals
     if (failing === this.#failing) return
@@ -389,7 +393,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 }
 
-/** A query that was lost and could not be retried has another error than one without an answer. */
+/** The error of a late query. A query that was lost and not retried gets another error. */
 const late = (waiting?: { readonly lostAfter: number | undefined }) =>
   waiting?.lostAfter === undefined
     ? new EnigmError('deadline', 'no slot and answer in time')

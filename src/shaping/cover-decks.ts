@@ -1,6 +1,6 @@
 import type { Random } from '../clock.ts'
 
-/** Draws numbers below `size`, each once before any is repeated. */
+/** Draws random numbers below `size`. Each is drawn once before any is repeated. */
 export class Deck {
   readonly #size: number
   readonly #random: Random
@@ -21,20 +21,22 @@ export class Deck {
   }
 }
 
-/** A name is not asked again for this time, even if its TTL is shorter, to spare its operator. */
+/**
+ * A name is not asked again for this time, even if its TTL is shorter, to save its servers work.
+ */
 const LEAST_AWAY_MS = 60_000
 const MOST_AWAY_MS = 86_400_000
-/** Used for an answer without a TTL, and until an answer has come. */
+/** The assumed lifetime of an answer without a TTL, and of a name without an answer yet. */
 const USUAL_AWAY_MS = 3_600_000
 
 /**
- * Draws numbers below `size`, first the one whose answer left the resolver's cache longest ago: in
- * this order, each must be looked up again. A randomly drawn deck finds earlier names in the cache:
- * with 384 names, five lookups a second and a TTL of an hour, one draw in thirty causes a lookup.
- * Numbers that were never drawn come first, in random order.
+ * Draws numbers below `size`, first the one whose answer left the resolver's cache longest ago. In
+ * this order the resolver must look up each name again. With a random order most names would still
+ * be in its cache: with 384 names, five lookups per second and a TTL of an hour, only one draw in
+ * thirty causes a lookup. Numbers that were never drawn come first, in random order.
  */
 export class ExpiryDeck {
-  /** A binary heap of numbers by `#goneMs`, and the position of each in it. */
+  /** A binary heap of numbers, ordered by `#goneMs`. `#place` holds the position of each number. */
   readonly #heap: Int32Array
   readonly #place: Int32Array
   readonly #goneMs: Float64Array
@@ -60,7 +62,7 @@ export class ExpiryDeck {
     return drawn
   }
 
-  /** The answer to `drawn` stays in the resolver's cache for `ttlS`; undefined: unknown. */
+  /** The answer to `drawn` stays in the resolver's cache for `ttlS`. Undefined: not known. */
   answered(drawn: number, nowMs: number, ttlS: number | undefined): void {
     const awayMs = ttlS === undefined ? USUAL_AWAY_MS : ttlS * 1000
     this.#gone(drawn, nowMs + Math.min(MOST_AWAY_MS, Math.max(LEAST_AWAY_MS, awayMs)))
@@ -105,13 +107,13 @@ export class ExpiryDeck {
   }
 }
 
-/** When this many sizes are known, no more numbers are tried. */
+/** When this many numbers of a size are known, no new ones are tried. */
 const ENOUGH_KNOWN = 8
 
-/** Numbers below `size`, by the number of blocks of their last reply. */
+/** Draws numbers below `size` by the number of blocks of their last reply. */
 export class SizeDeck {
   readonly #random: Random
-  /** 0: not known yet. */
+  /** The number of blocks of each reply. 0: not known yet. */
   readonly #blocks: Uint8Array
 
   constructor(size: number, random: Random) {
@@ -120,8 +122,8 @@ export class SizeDeck {
   }
 
   /**
-   * A number whose reply takes `blocks`, or one that was never drawn, or one with any large reply;
-   * undefined: every reply fits in one block.
+   * A number whose reply takes `blocks`; else one that was never drawn; else one with any large
+   * reply. Undefined: every reply fits in one block.
    */
   draw(blocks: number): number | undefined {
     const [wanted, unknown] = [this.#having((n) => n === blocks), this.#having((n) => n === 0)]

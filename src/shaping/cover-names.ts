@@ -1,11 +1,11 @@
 import { UNIVERSITIES } from './university-names.ts'
 
 /**
- * The names that covers ask: complete pages of popular sites, one per line, first the site and then
- * the hosts from which its page loads content. Chosen manually: names that very many people ask
- * every day, in many countries; nothing about health, faith, politics, financial need or adult
- * matters; nothing that a filter is known to refuse; no name that identifies a person or a device.
- * The list is the same for everybody, and is never mixed with names that were asked here.
+ * The names that covers ask: complete pages of popular sites, one per line. The site comes first,
+ * then the hosts from which its page loads content. People chose them: very many people in many
+ * countries ask these names every day. No name is about health, faith, politics, financial need or
+ * adult matters, no filter is known to refuse one, and none identifies a person or a device. The
+ * list is the same for all users, and never contains names that clients asked.
  */
 const PAGES = `
 www.wikipedia.org en.wikipedia.org upload.wikimedia.org meta.wikimedia.org login.wikimedia.org
@@ -152,17 +152,16 @@ www.formula1.com media.formula1.com cdn.cookielaw.org
 `
 
 /**
- * The pages: the names of each in the order in which a browser would ask them. At least one name
- * each.
+ * The pages. Each has at least one name, in the order in which a browser asks them.
  */
 export const COVER_PAGES: readonly (readonly string[])[] = PAGES.trim()
   .split('\n')
   .map((line) => [...new Set(line.split(' '))])
 
 /**
- * Names that fewer people ask, so that a resolver often has to look them up: they make covers as
- * slow as real queries sometimes are. Chosen like the pages: public institutions and free software,
- * nothing that characterizes the person who asks.
+ * Names that fewer people ask, so that a resolver often has to look them up. They make covers as
+ * slow as real queries sometimes are. They are chosen like the pages: public institutions and free
+ * software, and nothing that says something about the person who asks.
  */
 const NAMES = `
 www.mit.edu www.stanford.edu www.harvard.edu www.berkeley.edu www.caltech.edu www.princeton.edu www.yale.edu www.columbia.edu www.cornell.edu
@@ -212,9 +211,9 @@ www.helmholtz.de www.cnrs.fr www.inria.fr www.csic.es www.cnr.it www.riken.jp ww
 export const RARE_COVER_NAMES: readonly string[] = [...new Set([...NAMES.trim().split(/\s+/), ...UNIVERSITIES])]
 
 /**
- * Domains with so many TXT records (proofs of who may send mail and use services in their name)
- * that most of their replies take more than one block. Well-known companies and universities; the
- * size of each reply is learnt when it comes.
+ * Domains with so many TXT records (for mail and for services) that most replies take more than one
+ * block. They belong to well-known companies and universities. The size of each reply is learnt
+ * when it comes.
  */
 const LARGE = `
 google.com microsoft.com apple.com amazon.com facebook.com cloudflare.com adobe.com salesforce.com oracle.com ibm.com cisco.com intel.com hp.com

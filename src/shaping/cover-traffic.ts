@@ -11,17 +11,17 @@ import { DnssecCovers, type DnssecManner, PROOF_ZONES } from './dnssec-covers.ts
 import type { Unlikeness } from './likeness.ts'
 
 /**
- * Why no cover is sent: the operator wants none, it refused them, or the day's share is used up;
- * otherwise `flowing`.
+ * Why no cover is sent: the operator wants none (`claim`), it refused them, or the daily limit is
+ * used up. `flowing`: covers are sent.
  */
 export type CoverState = 'flowing' | 'claim' | 'refused' | 'used-up'
 
-/** The same, or how real queries differ from the covers that flow. */
+/** The same, or how real queries differ from the covers that are sent. */
 export type CoverReport = CoverState | Unlikeness
 
 /**
- * How many outcomes are considered, and how many refusals among them are too many: a popular name
- * may be refused for its own sake.
+ * How many results are considered. The next number says how many refusals among them are too many.
+ * A few are normal, because a filter may refuse a popular name.
  */
 const WINDOW = 32
 const TOO_MANY = 12
@@ -31,13 +31,13 @@ const DAY_MS = 86_400_000
 const FIRST_PAUSE_MS = 600_000
 const LONGEST_PAUSE_MS = DAY_MS
 
-/** The reaction that `refused` requests. */
+/** How the owner must react to a refusal. */
 export type RefusalReaction = 'go on' | 'change content' | 'end at step'
 
 /**
- * Decides whether covers may be sent over one link: by the operator's claim, its refusals and the
- * budget. Too many refusals change the content. If they continue, covers pause for 10 minutes,
- * doubling up to a day. Pure state; its owner provides the time.
+ * Decides whether covers may be sent over one link. The operator's claim, its refusals and the
+ * budget decide. After too many refusals the content changes. If they continue, covers pause for 10
+ * minutes, then for double the time, up to a day. It is pure state: its owner provides the time.
  */
 export class CoverPermission {
   readonly #wanted: boolean
@@ -79,7 +79,7 @@ export class CoverPermission {
     this.#pauses = 0
   }
 
-  /** REFUSED, or an HTTP status such as 429. */
+  /** A cover was refused: RCODE REFUSED, or an HTTP status such as 429. */
   refused(nowMs: number): RefusalReaction {
     this.#accepted = 0
     if (nowMs < this.#pausedUntilMs) return 'go on'
@@ -113,15 +113,15 @@ export interface CoverOptions {
   /** False only if the operator states that it wants no cover traffic. */
   readonly wanted: boolean
   readonly coversADay: number
-  /** True if this program validates: then all its own queries have DO. */
+  /** Whether this program validates, so that all queries have DO. */
   readonly validates?: boolean
 }
 
 const DS = 43
-/** Whether something asks at regular intervals is looked at this often while a session is open. */
+/** The interval of checks for regular queries, while a session is open. */
 const BEACON_LOOK_MS = 5000
 
-/** One cover, made in the way in which an upstream makes a query. */
+/** One cover, made in the same way as an upstream makes a query. */
 export interface CoverRequest {
   readonly request: Uint8Array
   readonly question: CoverQuestion
@@ -129,8 +129,9 @@ export interface CoverRequest {
 }
 
 /**
- * The covers of one link: their questions, whether they may be sent, and the evidence of their
- * replies. `endSession` is called when covers must end at the session's step.
+ * Makes the covers of one link. It chooses their questions, decides whether they may be sent, and
+ * learns from their replies. `endSession` is called when covers must end at the session's next
+ * step.
  */
 export class CoverTraffic {
   readonly #o: CoverOptions
@@ -168,9 +169,9 @@ export class CoverTraffic {
   }
 
   /**
-   * The next cover, to be sent once; undefined while none may be sent. Changes of whether they
-   * flow, and whether they look like real queries, are reported as an event: if not, the profile is
-   * not in force.
+   * The next cover. It must be sent once. Undefined: none may be sent now. An event reports when
+   * covers stop or start, and when real queries can or cannot be distinguished from covers. If
+   * covers stop or can be distinguished, the profile is not in force.
    */
   next(nowMs: number): CoverRequest | undefined {
     this.#lookForBeacon(nowMs)
@@ -184,8 +185,8 @@ export class CoverTraffic {
   }
 
   /**
-   * A cover that goes before whatever waits: a large one in a small share of slots, any where what
-   * waits lets the slot pass. Asked once a slot.
+   * A cover that is sent even if a real query waits: a large one in a small share of slots, or any
+   * one if the waiting query lets this slot pass (`passes`). Called once per slot.
    */
   first(nowMs: number, passes: boolean): CoverRequest | undefined {
     const question = this.flowing(nowMs) ? this.#cover.unconditional() : undefined
@@ -198,13 +199,13 @@ export class CoverTraffic {
     return { request: withPaddedOpt(question.message, options), question, manner }
   }
 
-  /** A question of a validator about a zone. */
+  /** A question as a validator asks it about a zone. */
   #proof(): CoverQuestion {
     const number = this.#o.random.below(PROOF_ZONES.length)
     return { message: question(PROOF_ZONES[number] ?? '', DS), kind: 'usual', number }
   }
 
-  /** A cover from `next` was sent: it counts for the day. */
+  /** A cover from `next` was sent. It counts for the daily limit. */
   sent(nowMs: number): void {
     if (this.#permission.sent(nowMs)) this.#endSession()
   }
@@ -223,7 +224,7 @@ export class CoverTraffic {
     return this.#cover.unlikeness ?? (this.#dnssec.unmatched ? 'larger' : undefined)
   }
 
-  /** A cover's reply is only inspected and dropped; it never reaches the cache. */
+  /** Inspects the reply to a cover. The reply is then dropped and never reaches the cache. */
   answered({ question, manner }: CoverRequest, carried: Carried, nowMs: number): void {
     const { wire, rttMs } = carried
     const dnssecOk = manner !== 'without'
@@ -233,26 +234,26 @@ export class CoverTraffic {
     else this.#permission.accepted()
   }
 
-  /** REFUSED, or an HTTP status such as 429. */
+  /** A cover was refused: RCODE REFUSED, or an HTTP status such as 429. */
   refused(nowMs: number): void {
     const reaction = this.#permission.refused(nowMs)
     if (reaction === 'change content') this.#cover.change()
     if (reaction === 'end at step') this.#endSession()
   }
 
-  /** A real query will be sent: the share of covers with DO follows. */
+  /** A real query will be sent. The share of covers with DO follows the real queries. */
   asked(dnssecOk: boolean): void {
     this.#dnssec.asked(dnssecOk)
   }
 
-  /** A real query was answered: the shares of slow and of large covers follow. */
+  /** A real query was answered. The shares of slow and of large covers follow the real replies. */
   real({ wire, rttMs }: Carried, dnssecOk = false): void {
     this.#cover.real(rttMs, dnssecOk ? undefined : wire.length)
     if (dnssecOk) this.#dnssec.answered('real', wire.length)
   }
 }
 
-/** How long the resolver keeps it in its cache: the TTL of the name, or of its absence. */
+/** How long the resolver keeps a reply in its cache: its TTL, or the negative TTL. */
 function lifetimeS(carried: Carried): number | undefined {
   const { lowestTtlS, negativeTtlS, hasType } = readingOf(carried)
   return hasType ? lowestTtlS : (negativeTtlS ?? lowestTtlS)

@@ -10,16 +10,16 @@ import { blocksOf, type CoverKind, LookupLatencies, largeBlocks, ReplySizes, typ
 const TYPES = { a: 1, aaaa: 28, https: 65, txt: 16 }
 const RARE_TYPES = [TYPES.a, TYPES.aaaa, TYPES.https]
 /**
- * Two visits are never quite equal: this percentage of names is left out (a cached font, an
- * experiment).
+ * This percentage of names is left out, because two visits of a page are never quite equal (a
+ * cached font, an experiment).
  */
 const DROPPED_PERCENT = 6
 /**
- * The shares of slow and of large covers are updated at this interval, between two pages; at a
- * shorter one they would follow the queries.
+ * The interval at which the shares of slow and of large covers are updated, between two pages. With
+ * a shorter interval they would follow the queries too closely.
  */
 export const REMIX_MS = 600_000
-/** Steps of a share. */
+/** The precision of a share. */
 const SHARE_STEPS = 10_000
 
 /** A question for a cover. `message` has the form for an Upstream: no OPT, ID 0. */
@@ -35,25 +35,25 @@ export interface CoverReply {
   readonly nowMs: number
   readonly rttMs: number
   readonly octets: number
-  /** It was asked with DO: its size is compared with real replies with DO. */
+  /** Whether it was asked with DO. Then its size is compared with real replies with DO. */
   readonly dnssecOk?: boolean
-  /** Read only for rare names; undefined: the reply has no TTL. */
+  /** Returns the TTL. Called only for rare names. Undefined: the reply has no TTL. */
   readonly ttlS: () => number | undefined
 }
 
 /**
  * An endless sequence of cover questions: page after page with all names of each, as a browser asks
- * them. In addition, in the shares in which real queries here were slow or had large replies, names
- * that the resolver has to look up, and names with large replies. Without the slow ones an observer
- * identifies covers by their quick replies (2 % of pages recognized become 26 %); without the large
- * ones, six in ten of the pages that have a large reply.
+ * them. It also contains names that the resolver has to look up, and names with large replies, in
+ * the same shares as real queries here were slow or had large replies. Without slow covers, an
+ * observer recognizes 26 % of pages instead of 2 %, because covers have quick replies. Without
+ * large covers, an observer recognizes six in ten of the pages that have a large reply.
  */
 export class CoverQuestions {
   readonly latencies = new LookupLatencies()
   readonly sizes = new ReplySizes()
   readonly #random: Random
   readonly #page: Uint8Array[] = []
-  /** Made for the first session: a link that is never used has none. */
+  /** Made for the first session, because a link that is never used does not need it. */
   #tail: ExpiryDeck | undefined
   readonly #large: SizeDeck
   #pages: Deck
@@ -69,14 +69,14 @@ export class CoverQuestions {
     this.#remix()
   }
 
-  /** How real queries differ from these, as of the last update of the shares. */
+  /** How real queries differ from these covers, at the last update of the shares. */
   get unlikeness(): Unlikeness | undefined {
     return this.#unlikeness
   }
 
   /**
-   * A cover for a slot whether a real query waits or not, or undefined, as in most slots: a large
-   * one. Were they sent in slots that are free alone, their number would tell how many were free.
+   * A large cover for this slot, even if a real query waits. Undefined: none, as in most slots. If
+   * large covers were sent only in free slots, their number would show how many slots were free.
    */
   unconditional(): CoverQuestion | undefined {
     if (this.#random.below(SHARE_STEPS) >= this.#largeSteps) return undefined
@@ -98,7 +98,7 @@ export class CoverQuestions {
     if (kind === 'large') this.#large.answered(number, blocksOf(octets))
   }
 
-  /** Records the reply to a real query; `octets` is undefined if it was asked with DO. */
+  /** Records the reply to a real query. `octets`: undefined if it was asked with DO. */
   real(rttMs: number, octets: number | undefined): void {
     this.latencies.add('real', rttMs)
     if (octets !== undefined) this.sizes.add('real', octets)
@@ -144,8 +144,8 @@ export class CoverQuestions {
 const wires = new Map<string, Uint8Array>()
 
 /**
- * Made like the query for a client's question. The names are a closed list, so the stored questions
- * are bounded.
+ * Makes a question like that of a client. The questions are stored; there are only as many as there
+ * are names in the fixed lists.
  */
 export function question(name: string, type: number): Uint8Array {
   let wire = wires.get(name)

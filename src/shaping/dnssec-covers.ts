@@ -3,19 +3,20 @@ import { COVER_PAGES } from './cover-names.ts'
 import { isLarge, Share } from './likeness.ts'
 
 /**
- * Clients that validate set DO, and signed answers take more than one block when others take one
- * (RFC 4035 section 3.2.1): without covers of both kinds every such query would stand out.
+ * Covers for clients that validate. These clients set DO (RFC 4035 section 3.2.1), and signed
+ * answers often take more than one block. Without covers with DO, each of these queries would be
+ * visible.
  */
 
 /**
- * How a cover is asked. `proof`: with DO, and for the records that validators ask in addition to
+ * How a cover is asked. `proof`: with DO, and for records that validators ask in addition to the
  * names.
  */
 export type DnssecManner = 'without' | 'with-do' | 'proof'
 
 /**
- * How many queries are considered. Without prior weight, because a client that asks with DO always
- * does.
+ * How many queries are considered. There is no prior weight, because a client that sets DO always
+ * sets it.
  */
 const ASKED = { remembered: 256, prior: 0 }
 const LARGE = { remembered: 256, prior: 8 }
@@ -23,7 +24,7 @@ const LARGE = { remembered: 256, prior: 8 }
 const EXPECTED = { real: 0.3, 'with-do': 0.15, proof: 0.9 }
 const LEAST_APART = 0.1
 const MOST_PROOFS = 0.95
-/** The shares follow every reply only while little is known. */
+/** The shares are updated with every reply until this many replies are known. */
 const SETTLED = 256
 const SHARE_STEPS = 10_000
 /** How many replies are needed before a mismatch of sizes is reported, and how large it must be. */
@@ -31,8 +32,7 @@ const TELLING = 512
 const MOST_LARGER = 0.1
 
 /**
- * Decides in which share covers are asked with DO, and how often they should then have large
- * replies.
+ * Decides what share of covers is asked with DO, and how often these should have large replies.
  */
 export class DnssecCovers {
   readonly #always: boolean
@@ -91,8 +91,8 @@ export class DnssecCovers {
 }
 
 /**
- * Zones of the sites that covers ask, below signed top-level domains: most have no DS, and the
- * proof of that (RFC 5155 section 7.2.4) takes more than one block.
+ * Zones of sites that covers ask, below signed top-level domains. Most of them have no DS, and the
+ * proof of this (RFC 5155 section 7.2.4) takes more than one block.
  */
 export const PROOF_ZONES: readonly string[] = [
   ...new Set(

@@ -4,16 +4,17 @@ import { type Deadline, Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Link, Protection, Receiver, Shaper } from '../resolve.ts'
 
-/** The time for the answer that a delay must leave. */
+/** A delay must leave this time for the answer. */
 const MARGIN_MS = 500
 
 /**
- * A shaper that delays each request by a uniformly random time from 0 to `maxMs`, for any purpose,
- * so that the order and the spacing of requests on the wire reveal less about those that the user's
- * programs made. It does not hide the volume. A delay ends at a whole millisecond of the clock, so
- * that requests that end together need one timer and one write. It is shortened so that 500 ms of
- * the deadline remain. `close` sends delayed requests at once and then closes the link, which lets
- * it finish. With `maxMs` 0 it returns the link itself. The delay is not included in `rttMs`.
+ * Makes a shaper that delays each request by a uniformly random time from 0 to `maxMs`. So the
+ * order and the spacing of requests on the wire reveal less about the requests of the user's
+ * programs. It does not hide the volume. A delay ends at a whole millisecond of the clock, so that
+ * requests with the same end need one timer and one write. A delay is shortened so that 500 ms
+ * remain until the deadline. `close` sends delayed requests at once, and then closes the link,
+ * which finishes them. With `maxMs` 0 it returns the link itself. The delay is not included in
+ * `rttMs`.
  */
 export function jitter(maxMs: number, o: { readonly clock: Clock; readonly random: Random }): Shaper {
   return (link) => (maxMs > 0 ? jittered(link, maxMs, o.clock, o.random) : link)

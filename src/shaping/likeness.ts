@@ -1,34 +1,42 @@
 /**
- * `usual`: probably in the resolver's cache. `rare`: probably not. `large`: more than one block.
+ * The kind of a cover. `usual`: its name is probably in the resolver's cache. `rare`: it is
+ * probably not. `large`: the reply takes more than one block.
  */
 export type CoverKind = 'usual' | 'rare' | 'large'
 
 /**
- * A reply counts as looked up if it is slower than the path by this: half as much again, and the
- * delay of a busy resolver.
+ * A reply counts as looked up if it takes longer than the round trip of the path times `factor`
+ * plus `ms`, which is the delay of a busy resolver.
  */
 const SLOW = { factor: 1.5, ms: 8 }
-/** The quickest reply is forgotten by this much per reply, so that a change of path is followed. */
+/**
+ * The known minimum of round trips rises by this much per reply, so that it follows a slower path.
+ */
 const FLOOR_RISE_MS = 0.002
-/** For lookups the last few hundred replies count; for large replies, which are rare, more. */
+/**
+ * How many replies count for the share of lookups. Large replies are rare, so more of them count.
+ */
 const LOOKUPS = { remembered: 256, prior: 32 }
-/** Real queries are fewer, and random variation would look like a difference. */
+/** The same for real queries. They are fewer, and random variation would look like a difference. */
 const REAL_LOOKUPS = { remembered: 512, prior: 64 }
 const SIZES = { remembered: 2048, prior: 256 }
 /**
- * Assumed before anything was measured: one real query in five is not in the resolver's cache;
- * covers of popular names hardly ever miss, rare names mostly do, TXT records sometimes.
+ * The shares of lookups that are assumed before anything is measured. One real query in five is not
+ * in the resolver's cache. Popular names are nearly always in it, rare names mostly not, and TXT
+ * records sometimes not.
  */
 const EXPECTED = { real: 0.2, usual: 0.04, rare: 0.6, large: 0.3 }
 /** Measured on real page loads: 0.4 to 0.8 % of replies take more than one block. */
 const EXPECTED_LARGE = 0.006
 const MOST_RARE = 0.9
 /**
- * If rare names are slower than usual ones by less than this, they count as equally fast: the
- * resolver has all of them, or none.
+ * If the shares of slow replies of rare and of usual names differ by less than this, they count as
+ * equal: the resolver has all of them in its cache, or none.
  */
 const LEAST_APART = 0.02
-/** Covers that are slower than real queries by more than this can be identified. */
+/**
+ * Covers whose share of slow replies exceeds that of real queries by more than this are visible.
+ */
 const MOST_SLOWER = 0.05
 /** How many replies of a kind are needed before a mismatch is reported. */
 const TELLING = { lookups: 512, sizes: 1024 }
@@ -39,7 +47,7 @@ const LEAST_LARGE_REAL = 0.002
 export type Unlikeness = 'slower' | 'larger'
 
 /**
- * A share of replies that follows the observations; the weight of `expected` decreases with their
+ * A share of replies that follows the observations. The weight of `expected` decreases with their
  * number.
  */
 export class Share {
@@ -58,7 +66,7 @@ export class Share {
   }
 }
 
-/** How often the resolver had to look names up, judged only by round trips. */
+/** Estimates from round trips how often the resolver had to look up names. */
 export class LookupLatencies {
   #floorMs = Number.POSITIVE_INFINITY
   readonly #slow: Readonly<Record<CoverKind | 'real', Share>> = {
@@ -79,7 +87,7 @@ export class LookupLatencies {
     return this.#slow[kind].value
   }
 
-  /** The share of rare names with which covers are as often slow as real queries are: 0 to 0.9. */
+  /** The share of rare names, 0 to 0.9, with which covers are slow as often as real queries. */
   rareShare(): number {
     const [real, usual, rare] = [this.slowShare('real'), this.slowShare('usual'), this.slowShare('rare')]
     if (rare - usual < LEAST_APART) return real - usual >= LEAST_APART ? MOST_RARE : 0
@@ -87,8 +95,8 @@ export class LookupLatencies {
   }
 
   /**
-   * Whether no share makes them alike: rare names are answered as quickly as usual ones, so many
-   * are needed that the share is at its limit, or usual names are slower than real ones.
+   * Whether no share makes covers and real queries alike. Either rare names are as quick as usual
+   * ones, or the share is at its limit, or usual names are slower than real queries.
    */
   get unmatched(): boolean {
     const { real, usual } = this.#slow
@@ -106,14 +114,14 @@ export const isLarge = (octets: number) => octets > BLOCK_OCTETS
 export const blocksOf = (octets: number) => Math.max(1, Math.ceil(octets / BLOCK_OCTETS))
 
 /**
- * Slots with a large cover: so many times as many as real queries have large replies, at least and
- * at most so many of all slots. At 3 % 19 in a hundred pages with a large reply were recognised
- * under `lite`, at 6 % nine, at 10 % five (bench/observer).
+ * The share of slots with a large cover: this many times the share of large real replies, between a
+ * lower and an upper limit. Under `lite`, 19 in a hundred pages with a large reply were recognized
+ * at 3 %, nine at 6 %, five at 10 % (bench/observer).
  */
 const LARGE_RATIO = 3
 const LEAST_LARGE = 0.06
 const MOST_LARGE = 0.12
-/** In a hundred large covers, those of two blocks and of three; the others have four. */
+/** Of a hundred large covers, this many have two blocks. The others have three or four. */
 const TWO_BLOCKS = 50
 const THREE_BLOCKS = 30
 
@@ -142,5 +150,5 @@ export class ReplySizes {
   }
 }
 
-/** The number of blocks of the next large cover's reply; `drawn`: 0 to 99. */
+/** The number of blocks of the next large cover's reply. `drawn`: a random number from 0 to 99. */
 export const largeBlocks = (drawn: number) => (drawn < TWO_BLOCKS ? 2 : drawn < TWO_BLOCKS + THREE_BLOCKS ? 3 : 4)

@@ -5,39 +5,41 @@ export interface Stretch {
 }
 
 /**
- * The parameters of one constant-rate profile: public, the same for everybody, and independent of
- * the queries.
+ * The parameters of one constant-rate profile. They are public, the same for all users, and do not
+ * depend on the queries.
  */
 export interface Pace {
   /**
-   * Slots of the first seconds of a session, as a function of the session's age alone. A page asks
-   * most of its names at once, so they come denser.
+   * The slots of the first seconds of a session. They depend only on the session's age. They are
+   * denser than later ones, because a page asks most of its names at once.
    */
   readonly opening: readonly Stretch[]
-  /** Distance of the slots after it. */
+  /** The distance of the slots after the opening, in ms. */
   readonly everyMs: number
-  /** The first query after a pause of a second lets up to so many slots pass, by chance. */
+  /** The first query after a pause of 1 s lets a random number of slots pass, at most this many. */
   readonly leadSlots?: number
-  /** Whether each step begins with the opening again; else the session alone does. */
+  /** Whether each step begins with the opening. Otherwise only the session begins with it. */
   readonly restartsEachStep?: boolean
-  /** A session may end only at multiples of this after it opened. Infinity: it never ends. */
+  /** A session may end only at multiples of this time after it opened. Infinity: it never ends. */
   readonly stepMs: number
-  /** It also requires that no real query came for this long. */
+  /** A session ends only if no real query came for this time. */
   readonly idleMs: number
-  /** Open from the start, even without queries. */
+  /** Whether a session is open from the start, even without queries. */
   readonly alwaysOn: boolean
-  /** Opened when the links before it fail, and never by a query (see standby.ts). */
+  /**
+   * Whether a session opens when the links before it fail, and never by a query (see standby.ts).
+   */
   readonly standsBy?: true
   /**
-   * Covers sent over one link in 24 hours, at most: what the schedule can send in a day, so that
-   * they last whatever asks. If covers ended before, real queries would go alone.
+   * Limit of covers over one link in 24 hours. The schedule cannot send more in a day, so they
+   * never run out. Without covers, real queries would be visible.
    */
   readonly coversADay: number
 }
 
 /**
- * Under `always-on`, a link in standby for the one that never stops: its sessions last for ten
- * minutes, and only after that one fails.
+ * The pace of a link in standby under `always-on`. Its sessions last for ten minutes, and begin
+ * only when the link that never stops fails.
  */
 export const STANDBY: Pace = {
   opening: [],
@@ -52,10 +54,11 @@ export const STANDBY: Pace = {
 export type PacedProfile = 'lite' | 'balanced' | 'always-on'
 
 /**
- * Points of a search (`npm run bench:observer -- --parts sweep`). `lite` has steps of 26 s: how
- * many steps a page needs is what is left to tell it by (0.05 bits; 0.12 with 22 s, for 15 % fewer
- * octets). `balanced` is dense at the beginning of each step, when most of a page is asked, and
- * sparse then. What each profile costs and buys is in bench/results/observer.md.
+ * The pace of each profile, from a search (`npm run bench:observer -- --parts sweep`). `lite` has
+ * steps of 26 s. Only the number of steps still reveals something about a page: 0.05 bits, or 0.12
+ * bits with 22 s and 15 % fewer octets. `balanced` is dense at the beginning of each step, when
+ * most of a page is asked, and sparse after that. bench/results/observer.md has the cost and the
+ * benefit of each profile.
  */
 export const PACES: Readonly<Record<PacedProfile, Pace>> = {
   lite: { opening: [], everyMs: 50, stepMs: 26_000, idleMs: 3000, leadSlots: 4, alwaysOn: false, coversADay: 1_800_000 },
@@ -88,7 +91,7 @@ export function isPaced(profile: string): profile is PacedProfile {
   return Object.hasOwn(PACES, profile)
 }
 
-/** The reported figures of the cache. */
+/** The numbers about the cache that are reported. */
 interface CacheFacts {
   readonly entries: number
   readonly bytes: number
@@ -103,9 +106,9 @@ interface CacheFacts {
 }
 
 /**
- * Under a profile that keeps a schedule, the share of real traffic is not revealed: misses would
- * show it to the single query, and so would hits together with the growth of the cache. Sizes are
- * rounded up to the next power of two.
+ * Removes numbers that would reveal the share of real traffic under a profile with a schedule.
+ * Misses would show every real query, and so would hits together with the growth of the cache.
+ * Sizes are rounded up to the next power of two.
  */
 export function redactedCounts(profile: string, cache: CacheFacts): CacheFacts {
   if (!isPaced(profile)) return cache

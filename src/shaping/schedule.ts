@@ -2,12 +2,12 @@ import type { Random } from '../clock.ts'
 import type { Pace } from './profiles.ts'
 
 /**
- * The use of a slot. `more`: the next record of the cell that began in the slot before. `close`:
- * nothing is sent, the session is over.
+ * What a slot is used for. `more`: the next record of the cell that began in an earlier slot.
+ * `close`: nothing is sent, and the session is over.
  */
 export type SlotUse = 'real' | 'cover' | 'more' | 'close'
 
-/** The result of `take`, with the slot's use. */
+/** The result of `take`. */
 export interface TakenSlot {
   readonly slot: SlotUse
   /** The scheduled time of the slot. */
@@ -15,22 +15,22 @@ export interface TakenSlot {
 }
 
 /**
- * Decides when cells are sent over one link: pure state without a clock, usable with a real timer
- * or with virtual time.
+ * Decides when cells are sent over one link. It is pure state without a clock, so it works with a
+ * real timer and with virtual time.
  *
  * Use: call `arrived(now)` for every real query; wait until `dueMs`; then call `take(now, waiting)`
  * once and act on its result. Repeat while `dueMs` is finite.
  *
- * The times depend only on the session's opening, its random phase, and the pace: not on how many
- * queries wait, nor on how late a slot was taken. Real queries decide only when a session opens and
- * at which multiple of its step it ends. It calls `random` once per session.
+ * The times depend only on the opening of the session, its random phase, and the pace. They do not
+ * depend on how many queries wait, or on how late a slot was taken. Real queries decide only when a
+ * session opens, and at which multiple of its step it ends. It calls `random` once per session.
  */
 export interface Schedule {
-  /** Time of the next slot, in the caller's time; Infinity while no session is open. */
+  /** The time of the next slot, in the caller's time. Infinity: no session is open. */
   readonly dueMs: number
   /**
-   * Number of records of the next slot's cell, the first in that slot and the others in those after
-   * it; 0: the slot belongs to a cell that began before.
+   * The number of records of the cell that begins in the next slot. The first record is sent in
+   * that slot, the others in the slots after it. 0: the slot belongs to a cell that began before.
    */
   readonly records: number
   /** Whether a session is open. */
@@ -39,30 +39,31 @@ export interface Schedule {
   readonly sessions: number
   /** A real query came: opens a session if none is open. */
   arrived(nowMs: number): void
-  /** Opens a session without a query: for `alwaysOn`, once at the start. */
+  /** Opens a session without a query. For `alwaysOn`, once at the start. */
   begin(nowMs: number): void
   /**
-   * Takes the slot that is due. `waiting`: how many real cells wait. A caller that is late by more
-   * than a slot loses the slots between: they are not sent later in a burst.
+   * Takes the slot that is due. `waiting`: how many real cells wait. If the caller is late by more
+   * than a slot, the slots in between are lost. They are not sent later in a burst.
    */
   take(nowMs: number, waiting: number): TakenSlot
   /**
-   * The session ends at its next step even if it is not idle: covers are used up, or the resolver
-   * refuses them. Until then the rate does not change.
+   * Ends the session at its next step even if it is not idle, because covers are used up or the
+   * resolver refuses them. Until then the rate does not change.
    */
   endAtStep(): void
 }
 
 /**
- * Long cells: a query that fills two or three records gets one reply, like one that fills a single
- * record, so an observer who counts replies sees where a long query was. So each twentieth slot
- * begins a cell of two or three records, alternately, independent of waiting queries, and long
- * queries wait for those. They take 7.5 % of the slots.
+ * Long cells. A query that fills two or three records gets only one reply, so an observer who
+ * counts replies could find long queries. Therefore each twentieth slot begins a cell of two or
+ * three records, alternately. This does not depend on the waiting queries, and long queries wait
+ * for these slots. Long cells take 7.5 % of the slots.
  */
 const LONG_CELLS = { everySlots: 20, firstAt: 10 }
 
 /**
- * Records of the cell that begins in a slot, by its index in the session; 0: no cell begins there.
+ * The number of records of the cell that begins in a slot, by the slot's index in the session. 0:
+ * no cell begins there.
  */
 export function recordsAt(index: number): number {
   const { everySlots, firstAt } = LONG_CELLS
@@ -72,15 +73,15 @@ export function recordsAt(index: number): number {
   return since < records ? 0 : 1
 }
 
-/** Steps of a phase: finer than any observer's clock on a network. */
+/** The precision of a phase. It is finer than any observer's clock on a network. */
 const PHASE_STEPS = 1_000_000
 
-/** Number of slots of one step, if each step begins with the opening; else Infinity. */
+/** The number of slots of one step, if each step begins with the opening. Otherwise Infinity. */
 function slotsAStep(pace: Pace): number {
   return pace.restartsEachStep === true ? slotWithin(pace, pace.stepMs - Number.EPSILON * pace.stepMs) : Number.POSITIVE_INFINITY
 }
 
-/** Time of the slot `index` relative to the first one. */
+/** The time of the slot `index` relative to the first one, in ms. */
 export function slotOffsetMs(pace: Pace, index: number): number {
   const perStep = slotsAStep(pace)
   if (index < perStep) return offsetWithin(pace, index)
@@ -117,7 +118,7 @@ function slotWithin(pace: Pace, offsetMs: number): number {
   return index + Math.floor(leftMs / pace.everyMs) + 1
 }
 
-/** A schedule with no session open. */
+/** Makes a schedule without an open session. */
 export function createSchedule(pace: Pace, random: Random): Schedule {
   const firstGapMs = pace.opening[0]?.everyMs ?? pace.everyMs
   let open = false
@@ -138,7 +139,7 @@ export function createSchedule(pace: Pace, random: Random): Schedule {
     openedMs = nowMs
     lastRealMs = nowMs
     stepEndMs = openedMs + pace.stepMs
-    // A new random phase for each session: two links, or two devices, must not be synchronized.
+    // Each session has a new random phase, so that two links or devices are not synchronized.
     firstMs = openedMs + ((random.below(PHASE_STEPS) + 1) / PHASE_STEPS) * firstGapMs
     index = 0
     dueMs = firstMs

@@ -8,22 +8,22 @@ export interface WaitingQuery<P extends Protection> {
   readonly request: Uint8Array
   readonly ask: Ask
   readonly to: Receiver<P>
-  /** The smallest number of octets of a cell that holds it. */
+  /** The octets that its cell needs at least. */
   readonly octets: number
   readonly dnssecOk: boolean
-  /** Its position among all that were sent. */
+  /** Its position in the order of sending. */
   turn: number
-  /** The number of answers at the time when its connection died; undefined: it was not lost. */
+  /** The number of answers when its connection died. Undefined: it was not lost. */
   lostAfter: number | undefined
 }
 
-/** The first query after a pause as long begins a page. */
+/** A query that comes after a pause of this length begins a page. */
 const PAUSE_MS = 1000
 
 /**
- * Real queries in the order in which they are to leave one link: a random one. What comes after a
- * pause lets up to `leadSlots` slots pass, so that a page's first names stand in no slot of their
- * own and mix with those that follow.
+ * The real queries that wait for slots of one link, in random order. After a pause, the first
+ * queries let up to `leadSlots` slots pass. So the first names of a page mix with those that
+ * follow.
  */
 export class SlotQueue<P extends Protection> {
   readonly #random: Random
@@ -32,8 +32,8 @@ export class SlotQueue<P extends Protection> {
   #lead = 0
   #queue: WaitingQuery<P>[] = []
   /**
-   * What was lost with its connection, in the order in which it left. One of them may be why: they
-   * are asked once more, one at a time.
+   * The queries that were lost with their connection, in the order of sending. One of them may be
+   * the cause, so they are retried one at a time.
    */
   #lost: WaitingQuery<P>[] = []
   #again: WaitingQuery<P> | undefined
@@ -49,14 +49,14 @@ export class SlotQueue<P extends Protection> {
   }
 
   /**
-   * The query for the next slot, among those that take more than `least` octets and at most `most`.
+   * The query for the next slot that needs more than `least` octets and at most `most`.
    */
   first(least: number, most: number): WaitingQuery<P> | undefined {
     const fits = ({ octets }: WaitingQuery<P>) => octets > least && octets <= most
     return (this.#again === undefined ? this.#lost.find(fits) : undefined) ?? this.#queue.find(fits)
   }
 
-  /** Whether what waits lets this slot pass; to be asked once a slot. */
+  /** Whether the waiting queries let this slot pass. Must be called once per slot. */
   passes(): boolean {
     if (this.size === 0 || this.#lead === 0) return false
     this.#lead--
@@ -64,8 +64,9 @@ export class SlotQueue<P extends Protection> {
   }
 
   /**
-   * At a random place: the order in which a page asks is the same at each visit, and which of its
-   * names are slow at the resolver. What gives way stands behind all that does not.
+   * Adds a query at a random place. Otherwise an observer could recognize a page: its order of
+   * names, and which of them are slow, are the same at each visit. Queries that give way come after
+   * all others.
    */
   add(request: Uint8Array, ask: Ask, to: Receiver<P>, nowMs: number): WaitingQuery<P> {
     if (this.#leadSlots > 0 && nowMs - this.#lastMs > PAUSE_MS) this.#lead = this.#random.below(this.#leadSlots + 1)
@@ -80,7 +81,8 @@ export class SlotQueue<P extends Protection> {
   }
 
   /**
-   * Prepared while it was the first; a query that does not give way may have come before it since.
+   * A query leaves the queue. It may not be the first one any more: after it was prepared, a query
+   * that does not give way may have come before it.
    */
   leaves(waiting: WaitingQuery<P>): void {
     for (const queue of [this.#queue, this.#lost]) {
@@ -91,12 +93,12 @@ export class SlotQueue<P extends Protection> {
     if (waiting.lostAfter !== undefined) this.#again = waiting
   }
 
-  /** It was sent, and its result is known. */
+  /** A query was sent, and its result is known. */
   settled(waiting: WaitingQuery<P>): void {
     if (this.#again === waiting) this.#again = undefined
   }
 
-  /** It was lost with its connection, and will be sent once more. */
+  /** A query was lost with its connection, and will be retried. */
   lost(waiting: WaitingQuery<P>, answersSoFar: number): void {
     waiting.lostAfter = answersSoFar
     const behind = this.#lost.findIndex(({ turn }) => turn > waiting.turn)

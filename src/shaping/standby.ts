@@ -5,14 +5,14 @@ export interface ShapedLink<P extends Protection = Protection> extends Link<P> {
   readonly state: NonNullable<Link['state']>
   /** Called when the link begins to fail and when it recovers. */
   onVitals: (() => void) | undefined
-  /** For a link in standby: whether it is needed now. Its session ends at a step. */
+  /** Tells a link in standby whether it is needed now. Its session ends at a step. */
   need(needed: boolean): void
 }
 
 /**
- * Under `always-on`: each link of a group is in standby for all before it, and its session opens
- * when the last of them begins to fail. So no query, and no failure of one, ever opens a link. A
- * link in several groups is open if one of them needs it.
+ * Puts links in standby, under `always-on`. Each link of a group is in standby for all links before
+ * it. Its session opens when all of them fail. So neither a query nor its failure ever opens a
+ * link. A link in several groups is open if one of them needs it.
  */
 export function standBy(groups: readonly (readonly ShapedLink[])[]): void {
   const links = new Set(groups.flat())

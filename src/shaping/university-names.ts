@@ -1,9 +1,9 @@
 /**
- * Universities and colleges, by country: domains whose web site is at `www`. From Hipo's public
- * list of university domains (MIT licence). Left out are those whose name refers to faith, health,
- * politics, the military, a people or a sex, and those of countries where a name may endanger the
- * person who asks. A name that no longer exists is answered with NXDOMAIN, which requires a lookup
- * too.
+ * Domains of universities and colleges, by country. Their web site is at `www`. They come from
+ * Hipo's public list of university domains (MIT licence). Names that refer to faith, health,
+ * politics, the military, a people or a sex are left out. So are names of countries where a query
+ * may endanger the person who asks. A name that no longer exists gets NXDOMAIN, which needs a
+ * lookup too.
  */
 const DOMAINS = `
 caece.edu.ar iese.edu.ar itba.edu.ar iua.edu.ar mdp.edu.ar uade.edu.ar uader.edu.ar ub.edu.ar ubp.edu.ar ucel.edu.ar uces.edu.ar uch.edu.ar

@@ -1,15 +1,15 @@
 import { readingOf } from '../dns/response.ts'
 import type { Carried } from '../resolve.ts'
 
-/** If covers or probes get no answer for this long, the path or the resolver is dead. */
+/** If covers or probes get no answer for this time, the path or the resolver counts as dead. */
 const SILENT_MS = 3000
-/** After this many replies in a row that blame the resolver, it counts as failed. */
+/** The resolver counts as failed after this many failure replies in a row. */
 const SICK = 8
 const SERVFAIL = 2
 
 /**
- * The health of a link, judged only by dials, covers and probes: no name that a client asks can
- * make it fail, and none is needed to detect a failure.
+ * The health of a link. Only dials, covers and probes count. So no name of a client can make the
+ * link fail, and no client query is needed to detect a failure.
  */
 export class Vitals {
   #dialFailed = false
@@ -17,7 +17,7 @@ export class Vitals {
   #silent = false
   #blamed = 0
 
-  /** Its connections fail, no query is answered, or none is resolved. */
+  /** Whether the link fails: connections fail, nothing is answered, or nothing is resolved. */
   get failing(): boolean {
     return this.#dialFailed || this.#silent || this.#blamed >= SICK
   }
@@ -37,13 +37,13 @@ export class Vitals {
     this.#silent = false
   }
 
-  /** A reply to a cover or to a probe. REFUSED is about covers, and not about the resolver. */
+  /** A reply to a cover or to a probe came. REFUSED is about covers, and not about the resolver. */
   answered(carried: Carried): void {
     this.heard()
     this.#blamed = readingOf(carried).rcode === SERVFAIL ? this.#blamed + 1 : 0
   }
 
-  /** Called once per slot. */
+  /** Checks for silence. Called once per slot. */
   look(nowMs: number): void {
     if (this.#owedSinceMs !== undefined && nowMs - this.#owedSinceMs >= SILENT_MS) this.#silent = true
   }

@@ -55,7 +55,7 @@ function fileFaults(path: string): readonly string[] {
 function closedAbove(path: string): readonly string[] {
   const faults: string[] = []
   for (let at = path; at !== '/'; at = dirname(at))
-    if ((statSync(at).mode & OTHERS_READ) !== OTHERS_READ && at !== path) faults.push(`${at} cannot be read by other users; run: chmod o+rx ${at}.`)
+    if ((statSync(at).mode & OTHERS_READ) !== OTHERS_READ && at !== path) faults.push(`others cannot read ${at}; run: chmod o+rx ${at}.`)
   return faults
 }
 
