@@ -33,7 +33,7 @@ import { takeoverBeat } from './system/takeover/beat.ts'
 import { QueryTrace } from './trace/query-trace.ts'
 import { batchedCalls, noWorkers, udpEndpoints, type WorkerPool, workerSettings } from './workers/worker-pool.ts'
 
-/** The daemon's dependencies. `log` gets every event; `warn` gets whole sentences. */
+/** What the daemon depends on. `log` gets every event; `warn` gets whole sentences. */
 export interface DaemonOptions {
   readonly clock: Clock
   readonly random: Random
@@ -45,15 +45,15 @@ export interface DaemonOptions {
   /** Called with the state of the status whenever it changes. */
   readonly onState?: (state: TopState) => void
   /**
-   * Runs `bind` with the rights that ports below 1024 need; given by a service that changes to
-   * another user.
+   * Runs `bind` with the rights that ports below 1024 need. Set if the service changes to another
+   * user.
    */
   readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
-  /** Sockets that the service manager opened; `loaded.listen` includes their addresses. */
+  /** The sockets that the service manager opened. `loaded.listen` includes their addresses. */
   readonly inherited?: InheritedSockets
-  /** How the network is observed; replaced in tests and simulations. */
+  /** How the network is observed. Replaced in tests and simulations. */
   readonly network?: Pick<NetworkMonitorOptions, 'read' | 'listen'>
-  /** How the host is observed; replaced in tests. */
+  /** How the host is observed. Replaced in tests. */
   readonly system?: SystemView
 }
 
@@ -61,11 +61,11 @@ export interface DaemonOptions {
 export interface Daemon {
   readonly listeners: readonly Listener[]
   /**
-   * Puts a loaded and checked configuration in force. Rejects, with nothing changed, if a new
-   * address cannot be bound. One call at a time.
+   * Puts a loaded and checked configuration in force. If a new address cannot be bound, it rejects
+   * and changes nothing. One call at a time.
    */
   reload(loaded: Loaded): Promise<void>
-  /** Puts the hosts files of an otherwise equal configuration in force; connections stay. */
+  /** Puts new hosts files in force. The rest of the configuration is equal. Connections stay. */
   adoptHosts(loaded: Loaded): void
   /** Forgets every answer and TLS session, and removes saved caches and their key. */
   forget(): Promise<Forgotten>
@@ -76,29 +76,29 @@ export interface Daemon {
    * portal/captive-portal.ts.
    */
   readonly portal: Pick<CaptivePortal, 'begin' | 'end'>
-  /** What is kept for a question of a client; see cache/memory.ts. */
+  /** The stored answer for a question of a client; see cache/memory.ts. */
   held(asked: ExplainInput): HeldAnswer | undefined
   /**
-   * Pauses one list, or all, for a time; 0 ends the pause. Returns the ids of the lists; undefined:
-   * there is no such list.
+   * Pauses one list, or all lists, for a time. 0 ends the pause. Returns the ids of the paused
+   * lists. Undefined: the list does not exist.
    */
   pause(forMs: number, list: string | undefined): readonly string[] | undefined
-  /** Names that a command awaits here, to prove that the system uses this service. */
+  /** Counts queries for names of a command, which proves that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
-  /** From now on it is watched whether the system uses this service. */
+  /** Watches from now on whether the system uses this service. */
   watchSystem(): Promise<void>
-  /** Takes an event of a part outside the daemon. */
+  /** Handles an event from outside the daemon. */
   readonly report: Emit
   /** Records in the status that a new configuration was refused and the old one stays in force. */
   refuseReload(message: string): void
   /**
-   * Answers the queries in progress for at most a second, then closes everything and writes a last
+   * Answers the queries in progress for at most 1 s, then closes everything and writes a last
    * status.
    */
   stop(): Promise<void>
 }
 
-/** The minimum size of a cache, for any number of workers that share the configured size. */
+/** The minimum size of each cache. The workers share the configured size. */
 const MIN_CACHE_BYTES = 65_536
 
 /** The parts that change while the daemon runs. Each part has a placeholder until it is started. */
@@ -111,28 +111,28 @@ interface Running {
   readonly setups: ActiveSetups
 }
 
-/** The parts that are made once and stay. */
+/** The parts that are made once and stay until the end. */
 interface Core {
   readonly shared: SharedParts
   readonly evidence: Evidence
-  /** Whether the system asks this service still. */
+  /** Watches whether the system still uses this service. */
   readonly takeover: ReturnType<typeof takeoverBeat>
   readonly trace: QueryTrace
   readonly portal: CaptivePortal
   readonly retention: Retention
   readonly lists: ConfiguredLists
-  /** Lookups in the main thread's cache. */
+  /** The counts of lookups in the main thread's cache. */
   readonly lookups: { hits: number; misses: number }
-  /** Size of one worker's cache. */
+  /** The size of one worker's cache in octets. */
   readonly cacheMaxBytes: number
 }
 
-/** Used until the network is monitored. */
+/** The placeholder until the network is monitored. */
 const noMonitor: NetworkMonitor = { notice() {}, beat() {}, look() {}, stop() {} }
 
 /**
- * Binds every listener, then reports it in the status. Rejects with an EnigmError `listen` after
- * everything is closed.
+ * Starts a daemon. It binds every listener, and then reports this in the status. If that fails, it
+ * closes everything and rejects with an EnigmError `listen`.
  */
 export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Daemon> {
   const running: Running = { loaded, listeners: [], workers: noWorkers, network: noMonitor, setups: new ActiveSetups() }
@@ -163,7 +163,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   const page = await openPage({ loaded: () => running.loaded, evidence, held, clock: o.clock }).catch((error: unknown) =>
     o.warn(asEnigmError(error).message),
   )
-  // The first answer does not wait for saved ones.
+  // Not awaited: the first answer must not wait for saved answers.
   void retention.start()
 
   return {
@@ -197,8 +197,8 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
 }
 
 /**
- * Makes the parts that all configurations share. Nothing is bound, dialled or written yet, except
- * the signing key.
+ * Makes the parts that stay at a reload. Nothing is bound, dialled or written yet, except the
+ * signing key.
  */
 function createCore(running: Running, o: DaemonOptions): Core {
   const { loaded, setups } = running
@@ -295,8 +295,8 @@ function createCore(running: Running, o: DaemonOptions): Core {
 }
 
 /**
- * Notifies memory, saved answers and links of a change of network, of a suspend, and of a wall
- * clock that was set.
+ * Starts the network monitor. It notifies memory, saved answers and links of a change of network,
+ * of a suspend, and of a wall clock that was set.
  */
 function monitorNetwork(running: Running, { shared, retention, portal }: Core, o: DaemonOptions): NetworkMonitor {
   const { clock, emit, memory } = shared
@@ -339,7 +339,7 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   adoptLists()
   if (!onlyListsDiffer(before, inForce)) shared.memory.clear(next.config.cache.staleMaxS)
   evidence.emit({ type: 'reload.waiting', settings: waiting })
-  // The check may open the gate: by then no worker answers from its earlier cache.
+  // The check may open the gate, so it comes after the workers have dropped their earlier caches.
   const looked = running.workers.adopt(workerSettings(next.config, running.listeners)).then(() => evidence.look())
   await Promise.all([looked, running.setups.retire(old), change.keep(), retention.adopt(inForce)])
 }
@@ -347,8 +347,8 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
 /** Puts the configuration of `running` in force and returns the previous setup. */
 function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence }: Core, rules: PreparedRules): ActiveSetup {
   const old = setups.current
-  // The gate comes first: new links must not be dialled, and old ones not be used again, under the
-  // permission of the old policy.
+  // The gate comes first, so that no link is dialled or used under the permission of the old
+  // policy.
   evidence.adopt(loaded, listeners)
   if (shared.gate.closed) old.revoke()
   setups.adopt(activate(loaded, rules, shared))
@@ -356,8 +356,8 @@ function replaceSetup({ loaded, listeners, setups }: Running, { shared, evidence
 }
 
 /**
- * See `Daemon.adoptHosts`. Stored answers are judged again when they are used; a failure that is
- * kept would hide a name that was written.
+ * See `Daemon.adoptHosts`. Stored answers are checked again when they are used. Stored failures are
+ * dropped, because they would hide a name that was added.
  */
 function adoptHosts({ hosts }: Loaded, running: Running, { lists, shared }: Core): void {
   running.loaded = { ...running.loaded, hosts }
@@ -374,7 +374,7 @@ async function forget({ loaded, listeners, workers, setups }: Running, { shared,
   const { entries } = workers.sums({ entries: memory.cache.entries, bytes: 0, hits: 0, misses: 0, overloaded: 0, limited: 0 })
   const forgotten = sessions.size
   memory.clear(loaded.config.cache.staleMaxS)
-  // A connection that stays open would bring new tickets, by which the resolver could recognize us.
+  // An open connection would bring new tickets, by which the resolver could recognize us.
   setups.react('network', true)
   sessions.flush()
   await workers.adopt(workerSettings(loaded.config, listeners))

@@ -2,8 +2,8 @@ import { asEnigmError, EnigmError } from './errors.ts'
 import type { Answer, Ask, Query, Side } from './resolve.ts'
 
 /**
- * A question in wire form (its name in any case), and a number for all else that separates cache
- * entries, such as DO and CD.
+ * A question in wire form (its name in any case), and a number for everything else that separates
+ * cache entries, such as DO and CD.
  */
 export interface Asked {
   readonly octets: Uint8Array
@@ -11,48 +11,48 @@ export interface Asked {
   readonly end: number
   readonly mark: number
   /**
-   * The hash of the octets, computed by the cache's table at its first lookup; 0: not computed yet.
-   * It is valid for that table only.
+   * The hash of the octets. The cache's table computes it at its first lookup, and it is valid for
+   * that table only. 0: not computed yet.
    */
   hash: number
 }
 
-/** How a question ends. */
+/** The result of a question. */
 export type Outcome = Answer | EnigmError
 
 /**
- * Returned by a stage: the next direction of a question. `on`: to the next one. `answered`:
+ * What a stage returns: where the question goes next. `on`: to the next stage. `answered`:
  * `job.outcome` is set, and the question goes back up. `waits`: it stays until the stage calls
- * `job.resume(stage)`. Then it goes up if an outcome is set, and else on.
+ * `job.resume(stage)`. Then it goes up if an outcome is set, and otherwise to the next stage.
  */
 export type Entered = 'on' | 'answered' | 'waits'
 
 /**
- * One step of the pipeline. It knows nothing of the others. `enter` is called once for each
+ * One step of the pipeline. It does not know the other steps. `enter` is called once for each
  * question that comes down. `leave` is called exactly once for each question for which `enter`
- * returned `on` or `waits`. `job.outcome` is set then and may be an error. `leave` may replace it,
- * and may wait too. If either throws, the error is the question's outcome, and the stages above see
- * it like any other. Any number of questions may be in progress.
+ * returned `on` or `waits`. `job.outcome` is then set and may be an error. `leave` may replace it,
+ * and may wait too. If `enter` or `leave` throws, the error is the outcome of the question. Any
+ * number of questions may be in progress.
  */
 export interface Stage {
   enter(job: Job): Entered
   leave?(job: Job): 'on' | 'waits'
 }
 
-/** Those who are asked on one side. */
+/** The resolvers of one side. */
 export interface SideAsker {
   /** Asks the question of `job`, by its deadline, and calls `done` once. Never throws. */
   ask(job: Job, done: (outcome: Outcome) => void): void
 }
 
-/** How deeply questions may be nested that ask other questions. */
+/** Limit of nesting, if a stage asks another question for a question. */
 const MOST_DEEP = 8
 
 /**
- * One question of one client (or of the daemon: a refresh, a proof) on its way down the stages and
- * back up. It keeps the list of stages with which it began, so that a reload does not change its
- * position. A job that is answered is not finished: after `reply` it continues, and its result is
- * stored. Each field below `outcome` belongs to one stage.
+ * One question of a client, or of the daemon (a refresh, a proof), on its way down the stages and
+ * back up. It keeps its list of stages, so that a reload does not change its position. After
+ * `reply` a job may continue, and its result is stored. Each field below `outcome` belongs to one
+ * stage.
  */
 export class Job implements Ask {
   readonly query: Query
@@ -61,9 +61,9 @@ export class Job implements Ask {
   /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
-  /** rules/choose-side.ts: where its name is resolved; absent for questions of a stage below it. */
+  /** rules/choose-side.ts: where the name is resolved. Absent for questions of a stage below it. */
   side: Side | undefined
-  /** Made by cache/key.ts at the first use. */
+  /** cache/key.ts makes it at the first use. */
   asked: Asked | undefined
   /** cache/memory.ts: the epoch of the cache when the question was asked, and that of the rules. */
   epoch = 0
@@ -82,23 +82,23 @@ export class Job implements Ask {
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
   leader: Job | undefined = undefined
-  /** Called after its client is answered. */
+  /** Called after the client is answered. */
   afterwards: (() => void) | undefined = undefined
   readonly #stages: readonly Stage[]
-  /** The first stage that it enters, and so the last that it leaves. */
+  /** The first stage that the job enters. It is the last one that the job leaves. */
   readonly #top: number
   readonly #deep: number
   #done: ((outcome: Outcome) => void) | undefined
   #at: number
   #up = false
-  /** `#go` is running for it. */
+  /** Whether `#go` is running for this job. */
   #moving = false
-  /** It waits in the stage at `#at`. */
+  /** Whether it waits in the stage at `#at`. */
   #waits = false
 
   /**
-   * `done` receives the outcome, once; `start` begins the job. `below`: the stage that asks this
-   * question, and the job for which it does so.
+   * `done` receives the outcome once. `start` begins the job. `below`: the stage that asks this
+   * question, and the job for which it asks.
    */
   constructor(
     stages: readonly Stage[],
@@ -148,8 +148,8 @@ export class Job implements Ask {
   }
 
   /**
-   * Asks another question of the stages below `stage`, for this one. Rejects with an EnigmError;
-   * with `internal` if questions are nested too deeply.
+   * Asks another question for this one, at the stages below `stage`. Rejects with an EnigmError;
+   * its code is `internal` if questions are nested too deeply.
    */
   below(stage: Stage, query: Query, ask: Ask = this): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -160,7 +160,7 @@ export class Job implements Ask {
     })
   }
 
-  /** Moves on from a stage that waited. */
+  /** Continues after a stage that waited. */
   #pass(): void {
     if (this.#up) this.#at--
     else if (this.outcome === undefined) this.#at++

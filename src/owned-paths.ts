@@ -14,18 +14,20 @@ import { controlPath } from './system/control-socket.ts'
 import { registerIn, runningServices } from './system/service-register.ts'
 import type { ServiceAccount } from './system/user.ts'
 
-/** The paths to which the service writes, checked before it does. */
+/** The part of a configuration with the paths to which the service writes. */
 export type PathsSetup = Pick<Loaded, 'config' | 'files'>
 
 /** The file of `status --verify`: it belongs to the user who verifies. */
 const LAST_VERIFIED = 'status-seen.json'
-/** The files that we make in a state directory: a directory with any of them was one before. */
+/**
+ * The files that we make in a state directory. A directory with one of them is a state directory.
+ */
 const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed', 'split.key']
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**
- * Why the service must not write at the paths of `setup`, a sentence each: another user could
- * change what it reads, or it would overwrite or close files that are not its own. Changes nothing.
+ * Sentences that say why the service must not write at the paths of `setup`: another user could
+ * change the files that it reads, or it would overwrite or close files of others. Changes nothing.
  */
 export function pathFaults(setup: PathsSetup, account?: ServiceAccount): readonly string[] {
   const allowed = ownersOf(account)
@@ -42,8 +44,8 @@ export function pathFaults(setup: PathsSetup, account?: ServiceAccount): readonl
 
 /**
  * Makes the directories of state and status, removes the access of others to the state directory,
- * and gives both to `account`, if there is one. Throws a `state` with one line for each of
- * `pathFaults`. In that case nothing was changed.
+ * and gives both to `account`, if there is one. If there are `pathFaults`, it throws an EnigmError
+ * `state` with one line for each, and changes nothing.
  */
 export function preparePaths(setup: PathsSetup, account?: ServiceAccount): void {
   const allowed = ownersOf(account)
@@ -52,10 +54,10 @@ export function preparePaths(setup: PathsSetup, account?: ServiceAccount): void 
   const faults = pathFaults(setup, account)
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
   const failed = prepare(setup, account)
-  // Without an account, a directory that cannot be made only causes a warning when it is written:
-  // names must resolve.
+  // Without an account, a directory that cannot be made only causes a warning later, because names
+  // must resolve.
   if (account !== undefined && failed.length > 0) throw new EnigmError('state', failed.join('\n'))
-  // If others can write a directory above, they may have created a missing one meanwhile.
+  // If others can write a directory above, they may have made the missing directory meanwhile.
   const exchanged = [
     ...faultsOf('stateDir', stateDir, () => writingFaults(stateDir, allowed)),
     ...faultsOf('statusFile', statusDir, () => writingFaults(statusDir, allowed)),
@@ -71,9 +73,9 @@ function prepare({ config: { stateDir, statusFile } }: PathsSetup, account: Serv
 }
 
 /**
- * Called when this process runs as `account`: makes what root left to it, because it is in a
- * directory of that user. Throws a `state` if the account cannot use these paths, or cannot read
- * the other paths in `needed`.
+ * Makes the directories that root has left to `account`, because they are in a directory of that
+ * user. Called when this process runs as `account`. Throws an EnigmError `state` if the account
+ * cannot use these paths, or cannot read the other paths in `needed`.
  */
 export function settlePaths(setup: PathsSetup, account: ServiceAccount, needed: readonly string[]): void {
   const { stateDir, statusFile } = setup.config
@@ -88,7 +90,7 @@ export function settlePaths(setup: PathsSetup, account: ServiceAccount, needed: 
   if (faults.length > 0) throw new EnigmError('state', faults.join('\n'))
 }
 
-/** Each fault with the setting to which it belongs; a system error counts as one. */
+/** The faults of a path, each with its setting. A system error counts as a fault. */
 function faultsOf(setting: string, path: string, judge: () => readonly string[]): readonly string[] {
   try {
     return judge().map((fault) => `${setting}: ${fault}.`)
@@ -112,32 +114,34 @@ function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount 
   const open = process.getuid !== undefined && (stats.mode & 0o077) !== 0
   const lost = open ? 'closed to others' : `given to user ${account?.name ?? account?.uid}`
   const given = account !== undefined && stats.uid !== account.uid
-  // The owner of a directory may replace every file in it.
+  // The owner of a directory can replace every file in it.
   if ((open || given) && !marked && names.length > 0)
     return [...faults, `${stateDir} holds other files, and would be ${lost}; name a new or an empty directory`]
   return [...faults, ...stateFiles(stateDir).flatMap((path) => fileFaults(path, allowed)), ...logFaults(stateDir)]
 }
 
-/** A file of ours is a regular file with one name that nobody else could have written. */
+/**
+ * The faults of one of our files. It must be a regular file with one name that only we can write.
+ */
 function fileFaults(path: string, allowed: Owners): readonly string[] {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return []
   const why = found.isFile() ? ownershipFault(found, allowed) : 'is not a regular file'
-  return why === undefined ? [] : [`${path} ${why}; take it away`]
+  return why === undefined ? [] : [`${path} ${why}; remove it`]
 }
 
 function logFaults(stateDir: string): readonly string[] {
   const foreign = auditFiles(stateDir).filter(
     (path) => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true && isForeignLog(path, anyOwner),
   )
-  return foreign.map((path) => `${path} is not an audit log of enigm-dns and would be added to; take it away`)
+  return foreign.map((path) => `${path} is not an audit log of enigm-dns and would be appended to; remove it`)
 }
 
 function pageFaults(socket: string, allowed: Owners): readonly string[] {
   return [...writingFaults(dirname(socket), allowed), ...list(foreignSocket(socket, allowed))]
 }
 
-/** Two files at one path: one would overwrite the other. */
+/** The faults of two files at one path: one would overwrite the other. */
 function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
   const { stateDir, statusFile, page } = config
   const status = [statusFile, statusFile + SIGNATURE, statusFile + PUBLIC_KEY].map((path) => ['statusFile', path] as const)
@@ -153,7 +157,7 @@ function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
   const faults: string[] = []
   for (const [what, path] of places) {
     const other = first.get(path)
-    // Both hold the same public key, or the same cache.
+    // At these two paths both files have the same content: the public key, or the cache.
     const same = path === join(stateDir, 'status.pub') || path === join(stateDir, 'cache.sealed')
     if (other !== undefined && other !== what && !same) faults.push(`${what}: ${path} is a file of ${other} too; name another place.`)
     first.set(path, other ?? what)
@@ -177,7 +181,7 @@ function prepareStateDir(stateDir: string, account: ServiceAccount | undefined):
   return []
 }
 
-/** An existing directory of a status is not changed: others may keep files in it. */
+/** Makes the directory of the status. An existing one stays as it is: others may use it too. */
 function prepareStatusDir(statusFile: string, account: ServiceAccount | undefined): readonly string[] {
   const { real, stats } = walk(dirname(statusFile), undefined)
   if (isLeftToUser(real)) return []
@@ -193,7 +197,7 @@ function prepareStatusDir(statusFile: string, account: ServiceAccount | undefine
   const known = new Set([...files, controlPath(name), registerIn(real), ...stateFiles(real)].map((path) => basename(path)))
   const owner = lstatSync(real).uid
   if (owner !== account.uid && (isSomebodys(real) || readdirSync(real).some((one) => !known.has(one))))
-    return [`${real} holds other files, and user ${account.name ?? account.uid} cannot write in it; name a file in a directory of its own`]
+    return [`${real} holds other files, and user ${account.name ?? account.uid} cannot write in it; name a file in a separate directory`]
   const register = registerIn(real)
   if (lstatSync(register, { throwIfNoEntry: false })?.isDirectory() === true)
     giveFiles(
@@ -206,9 +210,9 @@ function prepareStatusDir(statusFile: string, account: ServiceAccount | undefine
 }
 
 /**
- * Makes a runtime directory for `account`, or gives it the existing one, if nobody else keeps files
- * in it and no other service is registered there: other commands find the service through it. Never
- * throws: without it they do not find the service.
+ * Makes a runtime directory for `account`. An existing one is given to it, if nobody else keeps
+ * files there and no other service is registered there. Other commands find the service by this
+ * directory. Never throws: without the directory they only do not find the service.
  */
 export function shareRuntime(directory: string, account: ServiceAccount): void {
   if (process.geteuid?.() !== 0) return
@@ -220,19 +224,19 @@ export function shareRuntime(directory: string, account: ServiceAccount): void {
   }
 }
 
-/** Root makes and gives nothing if another user could replace a directory above. */
+/** Whether another user could replace a directory above. Then root makes and gives nothing. */
 function isLeftToUser(real: string): boolean {
   return process.geteuid?.() === 0 && writingFaults(dirname(real), owners()).length > 0
 }
 
-/** The files come first: until the directory is given away nobody else can replace them. */
+/** Gives the files first: until the directory is given away, nobody else can replace them. */
 function giveFiles(directory: string, files: readonly string[], account: ServiceAccount): void {
   if (process.geteuid?.() !== 0 || lstatSync(directory).uid !== 0) return
   for (const path of files) if (lstatSync(path, { throwIfNoEntry: false })?.isFile() === true) giveTo(path, account)
   giveTo(directory, account)
 }
 
-/** Directories that are shared (hier(7)), with any content. */
+/** Directories that several programs share (hier(7)). */
 const SHARED = new Set(
   ['/', '/bin', '/boot', '/dev', '/etc', '/home', '/lib', '/lib32', '/lib64', '/libx32', '/media', '/mnt', '/opt', '/proc', '/root'].concat(
     ['/run', '/run/lock', '/run/user', '/sbin', '/snap', '/srv', '/sys', '/tmp', '/usr', '/usr/local', '/var', '/var/cache', '/var/db'],
@@ -242,10 +246,10 @@ const SHARED = new Set(
 )
 /** Trees that belong to the system as a whole. */
 const SYSTEM_TREES = /^\/(bin|boot|dev|lib|lib32|lib64|libx32|proc|sbin|sys|usr)\//
-/** A service's account has one of these shells, and may have its state directory as its home. */
+/** The shells of service accounts. Such an account may have its state directory as its home. */
 const NO_LOGIN = /\/(nologin|false)$/
 
-/** Whether a directory is shared, or is a user's home, with any content. */
+/** Whether a directory is shared, or is a user's home. Its content does not matter. */
 export function isSomebodys(real: string): boolean {
   return SHARED.has(real) || /^\/(home|Users|run\/user)\/[^/]+$/.test(real) || homes().includes(real)
 }

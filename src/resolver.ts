@@ -22,22 +22,22 @@ import type { Loops } from './rules/loops.ts'
 import type { Sides } from './rules/sides.ts'
 import { askSide } from './upstream/ask.ts'
 
-/** The path of a query that the cache cannot answer. */
+/** What the pipeline is made of. It handles queries that the cache cannot answer. */
 export interface PipelineParts {
   readonly cache: AnswerCache
   readonly sides: Sides
-  /** Those who are asked on each side, by its number. */
+  /** The resolvers to ask on each side, by the side's number. */
   readonly askers: readonly SideAsker[]
   readonly loops: Loops
   readonly clock: Clock
   readonly random: Random
-  /** Owned by the caller if it must be able to clear them. */
+  /** Stored failures. Set if the caller must be able to clear them. */
   readonly failures?: Failures
   readonly rebinding: RebindingRules
   /** Counts for the status file; nothing about the questions. */
   readonly tally?: StageCounts
   readonly gate: Gate
-  /** Absent: no name is answered here but the local names. */
+  /** Hosts files and own answers. Absent: only local names are answered here. */
   readonly own?: Stage | undefined
   /** Absent: no list is configured. */
   readonly lists?: ListsInForce | undefined
@@ -47,7 +47,7 @@ export interface PipelineParts {
   readonly portal?: PortalSwitch
 }
 
-/** Counts of questions besides hits and misses. */
+/** Counts of questions, in addition to hits and misses. */
 export interface StageCounts {
   /** Expired answers that were served. */
   stale: number
@@ -63,7 +63,7 @@ export interface StageCounts {
 
 export const newStageCounts = (): StageCounts => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
-/** THE pipeline: a question goes down the list, and its outcome back up (job.ts). */
+/** Makes the pipeline. A question goes down this list, and its outcome goes back up (job.ts). */
 export function pipeline(parts: PipelineParts): readonly Stage[] {
   const { rebinding, gate, tally = newStageCounts(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
@@ -81,7 +81,7 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
   const askerOf = (job: Job): SideAsker => {
     const { number } = job.side ?? parts.sides.of(job.query.question.lower, job.query.client.view)
     const asker = parts.askers[number]
-    if (asker === undefined) throw new EnigmError('internal', 'a side without anybody to ask')
+    if (asker === undefined) throw new EnigmError('internal', 'a side without resolvers')
     return asker
   }
   return [

@@ -18,7 +18,7 @@ import { EnigmError, systemCode } from '../errors.ts'
 import { anyOwner, isAbsence, readSmall } from './reading.ts'
 import { makeDirectory, remove, syncDirectory, temporaryOf, writeNew } from './writing.ts'
 
-/** The state of a path, complete enough to restore it: content as base64, times in milliseconds. */
+/** All that is needed to restore a path. Content is base64, times are in milliseconds. */
 export type Captured =
   | { readonly kind: 'absent' }
   | { readonly kind: 'link'; readonly target: string; readonly uid: number; readonly gid: number }
@@ -28,34 +28,34 @@ export type Captured =
       readonly mode: number
       readonly uid: number
       readonly gid: number
-      /** Undefined for a new file: it gets the time at which it is written. */
+      /** Undefined: a new file, which gets the time at which it is written. */
       readonly mtimeMs?: number | undefined
     }
 
 type CapturedFile = Extract<Captured, { kind: 'file' }>
 
-/** No configuration file that is captured is larger. */
+/** Limit of a captured file. Configuration files are smaller. */
 const MAX_OCTETS = 1 << 20
 
-/** A file owned by root that is to be written, readable by all. */
+/** A new file that belongs to root and that all users may read. */
 export function newFile(text: string, mode = 0o644): CapturedFile {
   return { kind: 'file', content: Buffer.from(text).toString('base64'), mode, uid: 0, gid: 0 }
 }
 
-/** A link owned by root that is to be made. */
+/** A new link that belongs to root. */
 export function newLink(target: string): Captured {
   return { kind: 'link', target, uid: 0, gid: 0 }
 }
 
-/** The text of a captured file; undefined for anything else. */
+/** The text of a captured file. Undefined: it is not a file. */
 export function textIn(captured: Captured): string | undefined {
   return captured.kind === 'file' ? Buffer.from(captured.content, 'base64').toString('utf8') : undefined
 }
 
 /**
- * Captures what is at `path`; a link is not followed. Throws an EnigmError `state` for a directory,
- * a device, or a file of more than 1 MiB, which could not be restored; otherwise the system's
- * error.
+ * Captures the object at `path`. A link is not followed. Throws an EnigmError `state` for a
+ * directory, a device, or a file of more than 1 MiB, because these cannot be restored. Otherwise
+ * throws the system's error.
  */
 export function capture(path: string): Captured {
   const found = lstatSync(path, { throwIfNoEntry: false })
@@ -69,7 +69,7 @@ export function capture(path: string): Captured {
 
 /**
  * Whether two captures have the same kind, content and target. Owner, mode and times are not
- * compared: a change of them alone is not undone.
+ * compared.
  */
 export function holdsSame(a: Captured, b: Captured): boolean {
   if (a.kind === 'file') return b.kind === 'file' && a.content === b.content
@@ -78,8 +78,9 @@ export function holdsSame(a: Captured, b: Captured): boolean {
 }
 
 /**
- * Makes `path` equal to `wanted` in one step: a reader or a kill finds the old or the new state,
- * and after the return a power cut finds the new one. Throws the system's error.
+ * Makes `path` equal to `wanted` in one step. At any moment a reader finds the old or the new
+ * state, even after a kill. When this function has returned, the new state survives a power cut.
+ * Throws the system's error.
  */
 export function putCaptured(path: string, wanted: Captured): void {
   const temporary = temporaryOf(path)
@@ -95,7 +96,7 @@ export function putCaptured(path: string, wanted: Captured): void {
     remove(temporary)
     throw error
   }
-  // A name that could not be removed still exists, and the caller must know.
+  // If the name could not be removed, the caller must know.
   if (wanted.kind === 'absent' && lstatSync(path, { throwIfNoEntry: false }) !== undefined) throw notRemoved(path)
   syncDirectory(dirname(path))
 }
@@ -114,10 +115,10 @@ function makeFile(path: string, { content, mode, uid, gid, mtimeMs }: CapturedFi
 }
 
 function notRemoved(path: string): EnigmError {
-  return new EnigmError('state', `${path} could not be taken away`)
+  return new EnigmError('state', `${path} could not be removed`)
 }
 
-/** The missing directories above `path`, the outermost first: `makeParents` makes them. */
+/** The missing directories above `path`, the outermost first. `makeParents` makes them. */
 export function missingParents(path: string): readonly string[] {
   const above = dirname(path)
   if (above === path || lstatSync(above, { throwIfNoEntry: false }) !== undefined) return []
@@ -146,8 +147,8 @@ export function removeEmpty(directory: string): void {
 }
 
 /**
- * Why a file could not be replaced (EPERM for an immutable file or directory, EROFS, EACCES),
- * tested without a change. Undefined: it can be replaced, or its directory must be made first.
+ * Why a file cannot be replaced: EPERM (an immutable file or directory), EROFS or EACCES.
+ * Undefined: it can be replaced, or its directory must be made first. Changes nothing.
  */
 export function replacementFault(path: string): string | undefined {
   const probe = join(dirname(path), `.${process.pid}.enigm-dns.tmp`)
@@ -164,7 +165,7 @@ export function replacementFault(path: string): string | undefined {
   }
 }
 
-/** Names of the files in a directory, sorted; empty if there is no such directory. Never throws. */
+/** The sorted names of the files in a directory. Empty if it does not exist. Never throws. */
 export function filesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory).toSorted()

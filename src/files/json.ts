@@ -6,8 +6,8 @@ import { makeDirectory, replaceFile } from './writing.ts'
 const MAX_OCTETS = 1 << 20
 
 /**
- * The content of a small file of ours, if it matches `schema`; undefined if it is missing or
- * damaged, or another user could have written it. Never throws, never blocks.
+ * Reads one of our small files. Undefined: it is missing, it does not match `schema`, or another
+ * user could have written it. Never throws, never blocks.
  */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
@@ -21,8 +21,8 @@ export function readPrivateJson<S extends v.GenericSchema>(file: string, schema:
 }
 
 /**
- * Replaces the whole file (0600, in a directory of 0700). Returns false if that was not possible.
- * Never throws. `outlives`: see `replaceFile`.
+ * Replaces the whole file (0600, in a directory of 0700). Returns false if this failed. Never
+ * throws. `outlives`: see `replaceFile`.
  */
 export function writePrivateJson(file: string, value: unknown, outlives: 'the boot' | 'the process' = 'the boot'): boolean {
   try {
@@ -35,8 +35,8 @@ export function writePrivateJson(file: string, value: unknown, outlives: 'the bo
 }
 
 /**
- * Whether `writePrivateJson` would replace a file that does not match this schema: such a file
- * belongs to somebody else and must stay.
+ * Whether a file does not match this schema. It then belongs to another program, and
+ * `writePrivateJson` must not replace it.
  */
 export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   try {
@@ -48,7 +48,7 @@ export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   }
 }
 
-/** Whether a value of JSON is an object: neither null nor a list. */
+/** Whether a JSON value is an object, and neither null nor a list. */
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

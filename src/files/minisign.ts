@@ -1,46 +1,45 @@
 import { createHash, createPublicKey, type Hash, type KeyObject, verify } from 'node:crypto'
 
-/** A public key of minisign, which signs lists and releases. Made by `minisignKey`. */
+/** A public key of minisign, which signs lists and releases. `minisignKey` makes it. */
 export interface MinisignKey {
-  /** Eight octets that name the key in its signatures. They prove nothing. */
+  /** Eight octets that identify the key in its signatures. They prove nothing. */
   readonly id: Uint8Array
   readonly key: KeyObject
 }
 
 /**
- * The comment that a signature protects. minisign writes `timestamp:` and `file:` into it; a person
- * may write anything else.
+ * The comment that a signature protects. minisign writes `timestamp:` and `file:` into it. A person
+ * may write any other text.
  */
 export interface TrustedComment {
   readonly text: string
-  /** The name of the signed file, without its directory, if the comment says it. */
+  /** The name of the signed file, without its directory, if the comment has it. */
   readonly file: string | undefined
-  /** When it was signed, in seconds since 1970, if the comment says it. */
+  /** When it was signed, in seconds since 1970, if the comment has it. */
   readonly timestampS: number | undefined
 }
 
 /**
- * What a signature proves about data. `malformed`: it is no signature of minisign. `foreign`:
+ * What a signature proves about data. `malformed`: it is not a minisign signature. `foreign`:
  * another key made it. `wrong`: the data or the comment were changed. `other-file`: it was made for
- * a file of another name. `message`: a clause for a person, without content of the file.
- * `verifyMinisign` gives one for data in one piece.
+ * a file with another name. `message`: a clause for a person, without content of the file.
  */
 export type MinisignVerdict =
   | { readonly verdict: 'valid'; readonly comment: TrustedComment }
   | { readonly verdict: 'malformed' | 'foreign' | 'wrong' | 'other-file'; readonly message: string }
 
-/** The most octets of a signature file: four lines, of which two are comments. */
+/** Limit of a signature file, which has four lines. Two of them are comments. */
 export const MAX_SIGNATURE_OCTETS = 8192
 
 const KEY_OCTETS = 42
 const SIGNATURE_OCTETS = 74
 const GLOBAL_OCTETS = 64
 const COMMENT_PREFIX = 'trusted comment: '
-/** The SubjectPublicKeyInfo of an Ed25519 key without its 32 octets (RFC 8410). */
+/** The SubjectPublicKeyInfo of an Ed25519 key, without the 32 octets of the key (RFC 8410). */
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
 /**
- * A public key from its text: the whole file that `minisign -G` makes, or the line in base64 alone.
+ * Reads a public key: the whole file that `minisign -G` makes, or only its line in base64.
  * Undefined: it is neither.
  */
 export function minisignKey(text: string): MinisignKey | undefined {
@@ -51,20 +50,19 @@ export function minisignKey(text: string): MinisignKey | undefined {
   return { id: octets.subarray(2, 10), key }
 }
 
-/** A signature that was read, for data of any size. */
+/** Checks a signature of data of any size. */
 export interface MinisignSignature {
   /** Takes the next part of the signed data. */
   update(part: Uint8Array): void
-  /** Judges the data that `update` received. Called once. */
+  /** Returns the verdict on the data that `update` received. Called once. */
   verdict(): MinisignVerdict
 }
 
 /**
- * Starts to check a signature by `key`. `fileName`: the name of the signed file, which a `file:` in
- * the trusted comment must equal; undefined: the file has no name of its own (for a
- * source it is `fileNameOf` its address). Data of a signature
- * of the older form (`Ed`) is kept in memory until the verdict; that of the newer form (`ED`) is
- * hashed.
+ * Starts to check a signature by `key`. `fileName`: the name of the signed file. A `file:` in the
+ * trusted comment must be equal to it. For a source it is `fileNameOf` its address. Undefined: the
+ * name is not compared. For the newer form of signature (`ED`), data is hashed as it comes. For the
+ * older form (`Ed`), data is kept in memory until the verdict.
  */
 export function minisignCheck(signature: string, key: MinisignKey, fileName: string | undefined): MinisignSignature {
   const read = readSignature(signature)
@@ -90,12 +88,12 @@ export function verifyMinisign(data: Uint8Array, signature: string, key: Minisig
 }
 
 interface ReadSignature {
-  /** `ED`: the signature is of the BLAKE2b hash of the data. */
+  /** Whether the signature is over the BLAKE2b hash of the data (`ED`). */
   readonly hashed: boolean
   readonly keyId: Buffer
   readonly signature: Buffer
   readonly comment: string
-  /** The signature of the signature and of the comment. */
+  /** The signature over the first signature and the comment. */
   readonly global: Buffer
 }
 
@@ -131,14 +129,14 @@ function judge(read: ReadSignature, { id, key }: MinisignKey, fileName: string |
   return { verdict: 'valid', comment }
 }
 
-/** minisign separates its own fields by tabs; other programs use spaces. */
+/** Reads a trusted comment. minisign separates its fields by tabs, other programs by spaces. */
 function commentOf(text: string): TrustedComment {
   const timestamp = /(?:^|[\t ])timestamp:(\d{1,15})(?=$|[\t ])/.exec(text)?.[1]
   const file = /(?:^|[\t ])file:([^\t]+)/.exec(text)?.[1]
   return { text, file, timestampS: timestamp === undefined ? undefined : Number(timestamp) }
 }
 
-/** Octets of strict base64; Node's own decoder ignores characters that do not belong there. */
+/** Decodes strict base64. Node's decoder ignores invalid characters. Undefined: it is invalid. */
 function base64(text: string): Buffer | undefined {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined
   const octets = Buffer.from(text, 'base64')

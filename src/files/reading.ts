@@ -4,19 +4,19 @@ import { systemCode } from '../errors.ts'
 import { type Owners, owners } from './trust.ts'
 
 /**
- * Checks the attributes of an opened file. Returns why it is refused, as a clause that follows its
- * name; undefined: it is accepted.
+ * Checks the attributes of an opened file. Returns a clause that says why it is refused; it follows
+ * the name of the file. Undefined: it is accepted.
  */
 export type FileCheck = (found: Stats) => string | undefined
 
-/** Non-blocking, so that a FIFO without a writer does not block the process. */
+/** Open flags. Non-blocking, so that a FIFO without a writer does not block the process. */
 const READ = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * Reads a whole file of at most `maxOctets`; a returned text says why it is refused. Mode and
- * octets come from the same descriptor, so the file that is checked is the one that is read. Only
- * regular files are accepted. `followed`: whether the last component may be a link. Throws the
- * system's error.
+ * Reads a whole file of at most `maxOctets`. A returned text says why it is refused. Mode and
+ * content come from the same descriptor, so the checked file is the one that is read. Only regular
+ * files are accepted. `followed`: whether the last component may be a link. Throws the system's
+ * error.
  */
 export function readSmall(path: string, maxOctets: number, judge: FileCheck, followed = true): Buffer | string {
   const fd = openSync(path, followed ? READ : READ | constants.O_NOFOLLOW)
@@ -33,13 +33,13 @@ export function readSmall(path: string, maxOctets: number, judge: FileCheck, fol
   }
 }
 
-/** The size of a part. */
+/** The size of a part in octets. */
 const PART_OCTETS = 65_536
 
 /**
- * Reads a file of at most `maxOctets` in parts, each valid until `take` returns, so that a large
- * one needs no memory; otherwise as `readSmall`. Returns why it is refused; undefined: all of it
- * was passed on. Throws the system's error, or that of `take`.
+ * Reads a file of at most `maxOctets` in parts, so that a large file needs little memory. Each part
+ * is valid until `take` returns. The checks are those of `readSmall`. Returns why the file is
+ * refused. Undefined: all of it was read. Throws the system's error, or that of `take`.
  */
 export function readParts(path: string, maxOctets: number, judge: FileCheck, take: (part: Uint8Array) => void): string | undefined {
   const fd = openSync(path, READ)
@@ -51,7 +51,7 @@ export function readParts(path: string, maxOctets: number, judge: FileCheck, tak
     let done = 0
     for (let n = readSync(fd, part); n > 0; n = readSync(fd, part)) {
       done += n
-      // It may grow while it is read.
+      // The file may grow while it is read.
       if (done > maxOctets) return tooLarge(maxOctets)
       take(part.subarray(0, n))
     }
@@ -62,8 +62,8 @@ export function readParts(path: string, maxOctets: number, judge: FileCheck, tak
 }
 
 /**
- * Reads a file of ours as `readSmall` does, never through a link; undefined: it does not exist.
- * Throws the system's error.
+ * Reads one of our files as `readSmall` does, but never through a link. Undefined: it does not
+ * exist. Throws the system's error.
  */
 export function readUnlinked(path: string, maxOctets: number, judge: FileCheck): Buffer | string | undefined {
   try {
@@ -76,8 +76,8 @@ export function readUnlinked(path: string, maxOctets: number, judge: FileCheck):
 }
 
 /**
- * A descriptor for a larger file, checked as in `readSmall`; the caller closes it. Rejects with
- * the system's error.
+ * Opens a larger file with the checks of `readSmall`. The caller closes it. A text says why it is
+ * refused. Rejects with the system's error.
  */
 export async function openChecked(path: string, maxOctets: number, judge: FileCheck, followed = true): Promise<FileHandle | string> {
   const handle = await open(path, followed ? READ : READ | constants.O_NOFOLLOW)
@@ -104,22 +104,22 @@ const tooLarge = (maxOctets: number) => `is larger than ${maxOctets} octets`
 export const anyOwner: FileCheck = () => undefined
 
 /**
- * Accepts a file that only we or root can have written: ours, with one name, and not writable by
- * others.
+ * Accepts a file that only our user or root can have written: it belongs to one of them, has one
+ * name, and others cannot write it.
  */
 export const ownFile: FileCheck = (found) => ownershipFault(found, owners())
 
-/** Accepts a file that only we or root can have written or read. */
+/** Accepts a file that only our user or root can have written or read. */
 export const secretFile: FileCheck = (found) =>
   ownershipFault(found, owners()) ?? (owners() !== undefined && (found.mode & 0o077) !== 0 ? 'may be read by others' : undefined)
 
-/** Why `found` does not belong exclusively to one of `allowed`. */
+/** Why others than `allowed` could have written a file. Undefined: they could not. */
 export function ownershipFault({ uid, mode, nlink }: Pick<Stats, 'uid' | 'mode' | 'nlink'>, allowed: Owners): string | undefined {
   if (allowed === undefined) return undefined
   if (!allowed.has(uid)) return `belongs to user ${uid}, not to us`
   if ((mode & 0o022) !== 0) return 'may be written by others'
-  // With a second name in another directory, its owner could keep a file that we removed, or make
-  // us write to a file of somebody else.
+  // With a second name in another directory, another user could keep a file that we removed, or
+  // make us write to a file of a third user.
   return nlink > 1 ? 'has more than one name (a hard link)' : undefined
 }
 
@@ -129,16 +129,16 @@ export function isAbsence(error: unknown): boolean {
 }
 
 /**
- * Files of the kernel or of a package are far smaller, but a router's table of routes may have a
- * million lines.
+ * Limit for `textOf`. Files of the kernel or of a package are much smaller, but a router's table of
+ * routes may have a million lines.
  */
 export const MAX_TEXT_OCTETS = 65_536
-/** A shared buffer: the text is copied out at once. */
+/** The shared read buffer. Its text is copied at once. */
 const octets = Buffer.allocUnsafeSlow(MAX_TEXT_OCTETS)
 
 /**
- * The first 64 KiB of a system file (/proc, /sys, /etc) as text; undefined if it cannot be read.
- * Never throws, and does not wait for the writer of a FIFO.
+ * Reads the first 64 KiB of a system file (/proc, /sys, /etc) as text. Undefined: it cannot be
+ * read. Never throws, and does not wait for the writer of a FIFO.
  */
 export function textOf(file: string): string | undefined {
   let fd: number | undefined
@@ -154,7 +154,7 @@ export function textOf(file: string): string | undefined {
   }
 }
 
-/** The target of a system link such as /proc/self/ns/net; undefined if it cannot be read. */
+/** The target of a system link such as /proc/self/ns/net. Undefined: it cannot be read. */
 export function targetOf(link: string): string | undefined {
   try {
     return readlinkSync(link)

@@ -4,8 +4,8 @@ import { isForeignJson, readPrivateJson, writePrivateJson } from './json.ts'
 import { type MinisignKey, verifyMinisign } from './minisign.ts'
 
 /**
- * Files that are signed with minisign: whether the signature is right, and whether an earlier file
- * was newer.
+ * Checks files that are signed with minisign: whether the signature is valid, and whether a newer
+ * file was accepted before.
  */
 
 const FILE = 'signed.json'
@@ -14,17 +14,17 @@ const MAX_SEEN = 2000
 
 const schema = v.object({ version: v.literal(1), seen: v.record(v.string(), v.number()) })
 
-/** The times of signed files that were accepted, per key and source. */
+/** Remembers the signing times of accepted files, per key and source. */
 export interface SeenTimes {
-  /** Of the newest accepted file, in seconds since 1970; undefined: none had a time. */
+  /** The time of the newest accepted file, in seconds since 1970. Undefined: none had a time. */
   lastS(key: MinisignKey, source: string): number | undefined
-  /** Remembers an accepted file. Returns false if that was not possible. */
+  /** Remembers an accepted file. Returns false if this failed. */
   accept(key: MinisignKey, source: string, timestampS: number): boolean
 }
 
 /**
- * The record in a state directory. Undefined: it is damaged or belongs to somebody else, so nothing
- * can be said about earlier files.
+ * Opens the record in a state directory. Undefined: it is damaged or belongs to another user, so
+ * nothing is known about earlier files.
  */
 export function seenTimes(stateDir: string): SeenTimes | undefined {
   const file = join(stateDir, FILE)
@@ -42,22 +42,22 @@ export function seenTimes(stateDir: string): SeenTimes | undefined {
   }
 }
 
-/** A signed file and what is needed to judge it. */
+/** A signed file, and what is needed to check it. */
 export interface SignedFile {
   readonly data: Uint8Array
-  /** The text of its .minisig file; undefined: there is none. */
+  /** The text of its .minisig file. Undefined: there is none. */
   readonly signature: string | undefined
   readonly key: MinisignKey
-  /** Its name, which a `file:` in the signature must equal. */
+  /** Its name. A `file:` in the signature must be equal to it. */
   readonly fileName: string
-  /** What it is a copy of: only files of one source are compared by their times. */
+  /** The source of the file. Only files of the same source are compared by their times. */
   readonly source: string
 }
 
-/** Either the time of the signature, or why the file is refused: a clause. */
+/** The time of the signature, or a clause that says why the file is refused. */
 export type Proven = { readonly timestampS: number | undefined; readonly refused?: never } | { readonly refused: string }
 
-/** Judges a signed file. Nothing is remembered before `accept`. */
+/** Checks a signed file. Nothing is remembered before `accept` is called. */
 export function proven({ data, signature, key, fileName, source }: SignedFile, seen: Pick<SeenTimes, 'lastS'>): Proven {
   if (signature === undefined) return { refused: 'has no signature; put the .minisig file beside it' }
   const found = verifyMinisign(data, signature, key, fileName)
@@ -71,7 +71,7 @@ export function proven({ data, signature, key, fileName, source }: SignedFile, s
   return { timestampS }
 }
 
-/** A time for people, to the second, in UTC. */
+/** Formats a time for people, to the second, in UTC. */
 function day(seconds: number): string {
   return Number.isSafeInteger(seconds) && seconds < 8e12 ? new Date(seconds * 1000).toISOString().replace('.000Z', 'Z') : String(seconds)
 }

@@ -5,14 +5,14 @@ import { systemCode } from '../errors.ts'
 import { type Owners, owners, writingFaults } from './trust.ts'
 import { remove } from './writing.ts'
 
-/** sun_path of unix(7) without its final zero; other systems have 4 octets less. */
+/** Limit of a socket path: sun_path (unix(7); at least 104 octets) without its final zero. */
 const MAX_PATH_OCTETS = 103
 
 /**
- * Makes `server` listen on a Unix socket to which only our user and root may connect. A socket of
- * ours that a killed process left is replaced; anything else at the path stays. Resolves to
- * undefined; to `taken` if another process answers there; or to the reason of a failure, as a
- * clause.
+ * Makes `server` listen on a Unix socket to which only our user and root may connect. A socket that
+ * a killed process of ours left is replaced; any other object at the path stays. Resolves to
+ * undefined if it succeeds, to `taken` if another process answers there, or to a clause that says
+ * why it failed.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<undefined | 'taken' | { readonly why: string }> {
   const unsafe = socketFault(path)
@@ -28,7 +28,7 @@ export async function listenOnSocket(server: Server, path: string): Promise<unde
   return again === undefined ? undefined : { why: again }
 }
 
-/** Why no socket can be made at `path`, as a clause; undefined: no reason is known. */
+/** A clause that says why no socket can be made at `path`. Undefined: no reason is known. */
 export function socketFault(path: string): string | undefined {
   if (Buffer.byteLength(path) > MAX_PATH_OCTETS) return `its path is longer than ${MAX_PATH_OCTETS} octets`
   try {
@@ -39,8 +39,8 @@ export function socketFault(path: string): string | undefined {
 }
 
 /**
- * Why the object at a socket path was not left by an earlier run of ours, as a clause; undefined:
- * it was, or there is nothing. Throws the system's error.
+ * A clause that says why the object at a socket path is foreign. Undefined: an earlier run of ours
+ * left it, or there is nothing. Throws the system's error.
  */
 export function foreignSocket(path: string, allowed: Owners): string | undefined {
   const found = lstatSync(path, { throwIfNoEntry: false })
@@ -51,8 +51,8 @@ export function foreignSocket(path: string, allowed: Owners): string | undefined
 }
 
 /**
- * Resolves to the error's code, or undefined. The umask protects the socket from the start: a mode
- * set afterwards could be applied to an object that replaced it.
+ * Binds the socket. Resolves to the error's code, or to undefined. The umask protects the socket
+ * from the start. A mode that is set later could be applied to an object that replaced the socket.
  */
 function bound(server: Server, path: string): Promise<string | undefined> {
   return new Promise((resolve) => {

@@ -2,12 +2,12 @@ import { lstatSync, readlinkSync, type Stats, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path'
 
 /**
- * Numeric ids of trusted users; undefined if the system has none, because then the modes that Node
- * reports are meaningless.
+ * The numeric ids of trusted users. Undefined: the system has no numeric users, so the modes that
+ * Node reports are meaningless.
  */
 export type Owners = ReadonlySet<number> | undefined
 
-/** Root, the effective user, and the given ones. */
+/** The ids of root, the effective user, and the given users. */
 export function owners(...more: readonly number[]): Owners {
   const uid = process.geteuid?.()
   return uid === undefined ? undefined : new Set([0, uid, ...more])
@@ -17,24 +17,24 @@ export function owners(...more: readonly number[]): Owners {
 export interface Walked {
   /** The path without links. */
   readonly real: string
-  /** The object there; undefined: nothing. */
+  /** The object at the path. Undefined: there is none. */
   readonly stats: Stats | undefined
   /**
-   * Who besides the owners could put another object there: one clause each, with its fix. The
-   * object itself is not judged.
+   * Clauses about other users who could replace the object, each with the fix. The object itself is
+   * not checked.
    */
   readonly faults: readonly string[]
 }
 
-/** The limit of Linux (path_resolution(7)). */
+/** Limit of links on a path, as on Linux (path_resolution(7)). */
 const MAX_LINKS = 40
 const OTHERS_WRITE = 0o022
 const STICKY = 0o1000
 
 /**
- * Follows an absolute path as the system does, and judges every directory and every link on the
- * way, on the path as named and as resolved. Each must belong to one of `allowed`, and nobody else
- * may write a directory unless it is sticky. Throws the system's error.
+ * Follows an absolute path as the system does. It checks every directory and every link on the path
+ * as named and as resolved. Each must belong to one of `allowed`. No other user may write a
+ * directory unless it is sticky. Throws the system's error.
  */
 export function walk(path: string, allowed: Owners): Walked {
   const faults = new Set<string>()
@@ -67,8 +67,8 @@ export function walk(path: string, allowed: Owners): Walked {
 }
 
 /**
- * Why others could replace objects in this directory, each as a sentence without its final dot that
- * begins with the path. A sticky directory is accepted.
+ * Says why others could replace objects in this directory: sentences without their final dot that
+ * begin with the path. A sticky directory is accepted.
  */
 function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): readonly string[] {
   const faults: string[] = []
@@ -79,8 +79,9 @@ function directoryFaults(path: string, { uid, mode }: Stats, allowed: Owners): r
 }
 
 /**
- * Why somebody else could have written a trusted file, as clauses with their fix that follow the
- * file's name. More than one link is accepted: some package managers share files in this way.
+ * Says why another user could have written a trusted file: clauses with the fix that follow the
+ * name of the file. More than one hard link is accepted, because some package managers share files
+ * in this way.
  */
 export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mode'>, allowed: Owners): readonly string[] {
   if (allowed === undefined) return []
@@ -91,10 +92,10 @@ export function fileFaults(path: string, { uid, mode }: Pick<Stats, 'uid' | 'mod
 }
 
 /**
- * Why a directory is not safe for writing, as sentences without their final dot. The directories
- * above it are judged as in `walk`; the directory itself must be writable by its owner alone,
- * sticky or not, because in a sticky one others can create names in advance. A missing directory is
- * judged by those above it.
+ * Says why a directory is not safe for writing: sentences without their final dot. The directories
+ * above it are checked as in `walk`. Only the owner may write the directory itself, even if it is
+ * sticky, because in a sticky directory others can create names in advance. For a missing directory
+ * only those above it are checked.
  */
 export function writingFaults(directory: string, allowed: Owners): readonly string[] {
   const { stats, real, faults } = walk(directory, allowed)
@@ -109,15 +110,17 @@ export function writingFaults(directory: string, allowed: Owners): readonly stri
   return [...above, ...own]
 }
 
-/** A directory for everybody, such as /tmp: a stricter mode would break other programs. */
+/**
+ * Whether all users share a directory, such as /tmp. A stricter mode would break other programs.
+ */
 function isShared({ mode }: Stats): boolean {
   return (mode & STICKY) !== 0
 }
 
 /**
- * The owner of / can replace every program: in a user namespace that is root with another number.
- * Only for directories and links, because in the namespace that number also means every user
- * without a mapping (user_namespaces(7)).
+ * Whether a user is root with another number, as in a user namespace. It is the owner of /, who can
+ * replace every program. Use it for directories and links only: in the namespace this number also
+ * means every user without a mapping (user_namespaces(7)).
  */
 function standsForRoot(uid: number, allowed: Owners): boolean {
   return allowed === undefined || allowed.has(uid) || uid === lstatSync('/').uid
@@ -133,8 +136,8 @@ function componentsOf(path: string): string[] {
 }
 
 /**
- * Whether a user could read `path`, by the modes of it and of the directories above (access control
- * lists are not checked). A path that does not exist counts as readable.
+ * Whether a user can read `path`, according to the modes of the path and of the directories above
+ * it. Access control lists are not checked. A missing path counts as readable.
  */
 export function isReadableBy(
   path: string,

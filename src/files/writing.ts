@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { EnigmError, systemCode } from '../errors.ts'
 import { owners, writingFaults } from './trust.ts'
 
-/** The file system calls of this module; tests can make each of them fail. */
+/** The file system calls of this module. Tests can make each of them fail. */
 export type FileCalls = Pick<
   typeof nodeFs,
   | 'openSync'
@@ -25,19 +25,19 @@ export const systemCalls: FileCalls = nodeFs
 const { O_WRONLY, O_RDONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW, O_NONBLOCK, O_DIRECTORY } = nodeFs.constants
 
 /**
- * The name of a temporary file: in the same directory, so that a rename is one step. `sweep`
- * recognizes it.
+ * The path of a temporary file for `path`. It is in the same directory, so that a rename is one
+ * step. `sweep` recognizes it.
  */
 export function temporaryOf(path: string, pid: number = process.pid): string {
   return `${path}.${pid}.tmp`
 }
 
-/** For a file that must not exist: never opens an existing object, link or not. */
+/** Open flags for a new file. They never open an existing object or link. */
 const EXCLUSIVE = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 
 /**
- * Makes a file that must not exist yet; the umask is ignored. `durable`: it is synced to disk
- * before this returns. Throws the system's error.
+ * Makes a file that must not exist yet. The umask is ignored. `durable`: the file is synced to disk
+ * before this function returns. Throws the system's error.
  */
 export function writeNew(path: string, content: string | Uint8Array, mode: number, durable = false, fs: FileCalls = nodeFs): void {
   const fd = fs.openSync(path, EXCLUSIVE, mode)
@@ -52,7 +52,7 @@ export function writeNew(path: string, content: string | Uint8Array, mode: numbe
 }
 
 /**
- * As `writeNew`, for content that is written in parts: rejects if the file exists. The caller
+ * Opens a new file for content that is written in parts. Rejects if the file exists. The caller
  * closes it.
  */
 export function createNew(path: string, mode: number): Promise<FileHandle> {
@@ -60,8 +60,7 @@ export function createNew(path: string, mode: number): Promise<FileHandle> {
 }
 
 /**
- * Renames a finished temporary file to `path`, durably. Rejects with the system's
- * error.
+ * Syncs a finished temporary file and renames it to `path`. Rejects with the system's error.
  */
 export async function putInPlace(temporary: string, path: string): Promise<void> {
   await rename(temporary, path)
@@ -69,9 +68,9 @@ export async function putInPlace(temporary: string, path: string): Promise<void>
 }
 
 /**
- * Replaces a whole file: a reader or a kill finds the old one or the new one. `outlives`: with a
- * value beyond the boot, a power cut also finds one of them, because the file is synced before this
- * returns. Content that is valid for one boot only need not wait for a disk. Throws the system's
+ * Replaces a whole file. At any moment a reader finds the old or the new one, even after a kill.
+ * `outlives`: what the content must survive. If it must survive the boot, the file is synced, so
+ * this holds after a power cut too. Other content need not wait for a disk. Throws the system's
  * error.
  */
 export function replaceFile(
@@ -93,9 +92,9 @@ export function replaceFile(
 }
 
 /**
- * Replaces the content of a file that people own, as `replaceFile` does, and keeps its mode and its
- * owner. A link stays: its target is replaced. Throws the system's error; EPERM if the owner cannot
- * be kept.
+ * Replaces the content of a user's file, as `replaceFile` does. It keeps the mode and the owner. A
+ * link stays, and its target is replaced. Throws the system's error: EPERM if the owner cannot be
+ * kept.
  */
 export function rewriteFile(path: string, content: string): void {
   const real = nodeFs.realpathSync(path)
@@ -119,9 +118,9 @@ export function rewriteFile(path: string, content: string): void {
 }
 
 /**
- * Makes a file (0600) with the result of `make`, if it does not exist. A complete file is linked
- * with link(2): of two processes that start together one wins, and nobody ever reads half a key. An
- * existing object stays, of any kind. Throws the system's error.
+ * Makes a file (0600) with the result of `make`, if it does not exist. The complete file is linked
+ * with link(2). So if two processes start together, one of them wins, and nobody ever reads half a
+ * key. An existing object of any kind stays. Throws the system's error.
  */
 export function makeOnce(file: string, make: () => Uint8Array | string): void {
   if (nodeFs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return
@@ -139,16 +138,16 @@ export function makeOnce(file: string, make: () => Uint8Array | string): void {
 }
 
 /**
- * A descriptor for appending to a file, which is made (0600) if it does not exist. Follows no link,
- * and does not wait for the reader of a FIFO. Throws the system's error.
+ * Opens a file for appending. It is made (0600) if it does not exist. Follows no link, and does not
+ * wait for the reader of a FIFO. Throws the system's error.
  */
 export function openToAppend(path: string, fs: FileCalls = nodeFs): number {
   return fs.openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
 }
 
 /**
- * Syncs a directory, so that a new or removed name is on disk. Some file systems cannot do this for
- * a directory; they can lose only the last change.
+ * Syncs a directory, so that a new or removed name is on disk. Some file systems cannot do this;
+ * they may lose the last change.
  */
 export function syncDirectory(directory: string): void {
   try {
@@ -164,16 +163,16 @@ export function syncDirectory(directory: string): void {
 }
 
 /**
- * Makes a directory of this mode and those above it; returns false if it exists. Not `recursive`:
- * under /proc, where mkdir always returns ENOENT, Node 20 repeats the same two calls forever.
- * Throws the system's error.
+ * Makes a directory with this mode, and those above it. Returns false if it exists. Node's
+ * `recursive` is not used: under /proc, where mkdir always returns ENOENT, Node 20 repeats the same
+ * two calls forever. Throws the system's error.
  */
 export function makeDirectory(directory: string, mode: number, fs: FileCalls = nodeFs): boolean {
   try {
     fs.mkdirSync(directory, { mode })
   } catch (error) {
     const code = systemCode(error)
-    // Whether it is a directory shows when a file in it is opened.
+    // If it is not a directory, opening a file in it will fail.
     if (code === 'EEXIST') return false
     if (code !== 'ENOENT' || dirname(directory) === directory || !makeDirectory(dirname(directory), mode, fs)) throw error
     fs.mkdirSync(directory, { mode })
@@ -183,8 +182,8 @@ export function makeDirectory(directory: string, mode: number, fs: FileCalls = n
 }
 
 /**
- * Gives a directory, or a file with one name, from root to another user, through its descriptor. An
- * object of another owner is not changed. Throws the system's error.
+ * Gives a directory of root, or a file of root with one name, to another user. It uses a
+ * descriptor. An object of another owner stays as it is. Throws the system's error.
  */
 export function giveTo(path: string, { uid, gid }: { readonly uid: number; readonly gid: number }): void {
   const fd = nodeFs.openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
@@ -207,13 +206,13 @@ export function isReadable(path: string): boolean {
   }
 }
 
-/** Removes all access to a directory except its owner's. As `setMode`. */
+/** Removes the access of all users but the owner from a directory. See `setMode`. */
 export function closeDirectory(directory: string): void {
   setMode(directory, 0o700)
 }
 
 /**
- * Sets the mode of a directory, ignoring the umask. It uses a descriptor, so that the directory
+ * Sets the mode of a directory. The umask is ignored. It uses a descriptor, so that the directory
  * cannot be exchanged meanwhile, and follows no link. Does nothing if the system has no numeric
  * users. Throws the system's error.
  */
@@ -228,8 +227,8 @@ export function setMode(directory: string, mode: number, fs: FileCalls = nodeFs)
 }
 
 /**
- * Removes temporary files of `path` that killed processes left. If a living writer is about to
- * rename one, that writer fails once and tries again. Never throws.
+ * Removes temporary files of `path` that killed processes left. If it removes the file of a living
+ * writer, that writer fails once and tries again. Never throws.
  */
 export function sweep(path: string, fs: FileCalls = nodeFs): void {
   try {
@@ -241,8 +240,8 @@ export function sweep(path: string, fs: FileCalls = nodeFs): void {
 }
 
 /**
- * Removes a name. Never throws: usually it does not exist, and any other error shows when it is
- * opened.
+ * Removes a name. Never throws: in most cases the name does not exist, and any other error shows
+ * when it is opened.
  */
 export function remove(path: string, fs: Pick<FileCalls, 'unlinkSync'> = nodeFs): void {
   try {
@@ -253,9 +252,9 @@ export function remove(path: string, fs: Pick<FileCalls, 'unlinkSync'> = nodeFs)
 }
 
 /**
- * Makes `path` (0700), or uses an existing directory in which only we and root can change files. If
- * it is ours and others may enter it, their access is removed. Throws an EnigmError `state` if
- * another user could replace its files, or if it cannot be made.
+ * Makes the directory `path` (0700), or uses an existing one in which only our user and root can
+ * change files. If it is ours and others may enter it, their access is removed. Throws an
+ * EnigmError `state` if another user could replace its files, or if it cannot be made.
  */
 export function privateDirectory(path: string): void {
   try {
@@ -267,7 +266,7 @@ export function privateDirectory(path: string): void {
   }
 }
 
-/** An EnigmError `state` for a system error; it holds only the error's code. */
+/** Makes an EnigmError `state` for a system error. It holds only the error's code. */
 export function unusablePath(path: string, error: unknown): EnigmError {
   return new EnigmError('state', `${path} cannot be used (${systemCode(error) ?? 'unknown error'})`, { cause: error })
 }
