@@ -268,7 +268,7 @@ export const SETTINGS = {
     'The directory for keys, the audit log and the saved cache, relative to this file; each instance needs its own. Default: docs/files.md.',
     text(4096),
   ),
-  user: absent('start', 'The user to which a service that root starts changes, once its ports are open: docs/files.md.', userText),
+  user: absent('start', 'A service that root starts changes to this user once its ports are open: docs/files.md.', userText),
   system: {
     settings: system,
     schema: v.optional(described('How the system uses this service: docs/system.md.', inner(system)), {}),

@@ -13,8 +13,9 @@ import type { Ranks, Split } from './split.ts'
 
 /*
  * Only this module judges resolvers and their transports. The asking side reports each result once:
- * the transport, the start time, and the reply or the error. The judge decides what the result means
- * for the transport and for the resolver. It sends the probes, and gives the order in which to ask.
+ * the transport, the start time, and the reply or the error. The judge decides what the result
+ * means for the transport and for the resolver. It sends the probes, and gives the order in which
+ * to ask.
  *
  * A reply is evidence about both. A failure counts against the transport. It counts against the
  * resolver only if no transport had an answer, or if the resolver is silent for longer than a query
