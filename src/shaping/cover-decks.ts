@@ -107,7 +107,7 @@ export class ExpiryDeck {
   }
 }
 
-/** When this many numbers of a size are known, no new ones are tried. */
+/** When this many numbers with the wanted size are known, no new ones are tried. */
 const ENOUGH_KNOWN = 8
 
 /** Draws numbers below `size` by the number of blocks of their last reply. */

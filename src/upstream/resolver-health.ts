@@ -140,9 +140,9 @@ export class ResolverHealth<P extends Protection> {
 
   #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
     const { rttMs, protection } = carried
-    const mended = !standing.healthy
+    const recovered = !standing.healthy
     standing.answered(rttMs, nowMs - startedMs, nowMs)
-    if (mended) this.#rank()
+    if (recovered) this.#rank()
     const reading = readingOf(carried)
     const verdict = verdictOn(reading)
     const of = { resolver: this.id, transport: link.transport }
