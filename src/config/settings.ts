@@ -289,7 +289,7 @@ export const SETTINGS = {
 
 /** The keys of earlier versions, with the message for a file that still has one. */
 const GONE: Readonly<Record<string, string>> = {
-  dohClient: 'was removed, because there is only one HTTP/2 client for DoH; delete the line',
+  dohClient: 'was removed: there is only one HTTP/2 client for DoH; delete the line',
 }
 
 /**

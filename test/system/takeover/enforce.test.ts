@@ -199,7 +199,7 @@ if (requireTool(t, 'nft', 'tcpdump', 'tshark') && insideNamespace(t, import.meta
     nft('add', 'chain', 'inet', 'enigm_dns', 'theirs')
     t.teardown(() => nft('delete', 'table', 'inet', 'enigm_dns'))
     const foreign = nft('list', 'ruleset')
-    await t.rejects(planEnforce(host(), LEAVE), { code: 'state', message: /somebody else/ })
+    await t.rejects(planEnforce(host(), LEAVE), { code: 'state', message: /another program/ })
     await revertEnforce(host())
     t.equal(nft('list', 'ruleset'), foreign)
   })
