@@ -98,8 +98,6 @@ t.test('files are at the documented places', (t) => {
 const NOT_RUN: readonly string[] = [
   'npm run demo', // test/e2e/demo.test.ts runs it, and `npm test` is what runs this
   'node --perf-basic-prof', // needs perf, which reads the whole machine
-  '#!/sbin/openrc-run', // needs OpenRC as the first process of a machine
-  '#!/bin/sh\nexec svlogd', // writes a log of runit
 ]
 
 t.test('every block of shell commands is run by a test', (t) => {
@@ -109,6 +107,7 @@ t.test('every block of shell commands is run by a test', (t) => {
     'e2e/service-lab.test.ts',
     'e2e/package-lab.test.ts',
     'e2e/system-enable.test.ts',
+    'long/supervisors.test.ts',
   ]
     .map((name) => documentText(join('test', name)))
     .join()
