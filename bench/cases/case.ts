@@ -18,6 +18,8 @@ export type CaseId =
   | 'hits-200'
   | 'hits-1000'
   | 'miss-dot'
+  | 'jitter-equal'
+  | 'jitter-600'
   | 'miss-doh'
   | 'miss-doq'
   | 'miss-dnscrypt'

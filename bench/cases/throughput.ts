@@ -1,8 +1,9 @@
 import { dnsperf, type Load } from '../load/dnsperf.ts'
+import { JITTERED, OURS } from '../peers/enigm-dns.ts'
 import type { Server } from '../peers/server.ts'
 import { withDnscrypt, withDoq } from '../upstream/datagrams.ts'
 import { addedLatency } from './added-latency.ts'
-import { type Bench, fleet, interleaved, takesPart, withFleet } from './case.ts'
+import { type Bench, type CaseId, fleet, interleaved, takesPart, withFleet } from './case.ts'
 
 /** Enough names that no server asks them all within a run: 130,000 queries a second would. */
 const FRESH_PER_S = 130_000
@@ -12,6 +13,14 @@ const FRESH_PER_S = 130_000
  */
 const ENOUGH = 10
 const MISSES_IN_FLIGHT = 200
+/**
+ * What jitter costs is seen at a rate that both can hold, and where both have as much to do as they
+ * can: it keeps every query for some ms, so with few in flight it is mostly idle.
+ */
+const JITTER = [
+  { id: 'jitter-equal', inFlight: 400, perS: 15_000 },
+  { id: 'jitter-600', inFlight: 600 },
+] as const
 const TCP_CLIENTS = 20
 /** Share of misses that a figure of hits may have in it. */
 const MAX_MISSES = 0.05
@@ -85,25 +94,32 @@ export async function datagramMisses(bench: Bench, via: 'doq' | 'dnscrypt'): Pro
  */
 export async function misses(bench: Bench, via: 'dot' | 'doh' | 'doq' | 'dnscrypt'): Promise<void> {
   const peers = bench.peers.filter((peer) => takesPart(peer, 'misses') && peer.via.includes(via))
-  const { seconds, rounds } = bench.plan
   await withFleet(
     fleet(bench, peers, () => via),
     async (servers) => {
       await settled(bench, servers)
-      let at = -1
-      let file = ''
-      await interleaved(bench, `miss-${via}`, servers, rounds, (server, round) => {
-        if (round !== at) {
-          bench.names.forget(file)
-          file = bench.names.fresh(Math.ceil(seconds * FRESH_PER_S))
-          at = round
-        }
-        return perQuery(server, { file, inFlight: MISSES_IN_FLIGHT, seconds, once: true })
-      })
-      bench.names.forget(file)
+      await missesOf(bench, `miss-${via}`, servers, { inFlight: MISSES_IN_FLIGHT })
+      const ours = servers.filter(({ peer }) => peer.id === OURS || peer.id === JITTERED)
+      if (via === 'dot') for (const { id, ...load } of JITTER) await missesOf(bench, id, ours, load)
       if (via === 'dot' || via === 'doh') await addedLatency(bench, via, servers)
     },
   )
+}
+
+/** Names that nobody asked before: in a round the same for each server, and others in the next. */
+async function missesOf(bench: Bench, id: CaseId, servers: readonly Server[], load: Pick<Load, 'inFlight' | 'perS'>): Promise<void> {
+  const { seconds, rounds } = bench.plan
+  let at = -1
+  let file = ''
+  await interleaved(bench, id, servers, rounds, (server, round) => {
+    if (round !== at) {
+      bench.names.forget(file)
+      file = bench.names.fresh(Math.ceil(seconds * FRESH_PER_S))
+      at = round
+    }
+    return perQuery(server, { file, seconds, once: true, ...load })
+  })
+  bench.names.forget(file)
 }
 
 /** (e) hits over TCP, on connections that stay. */

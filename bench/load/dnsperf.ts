@@ -5,6 +5,8 @@ export interface Load {
   readonly port: number
   readonly file: string
   readonly inFlight: number
+  /** Queries a second at most; default as fast as they are answered. */
+  readonly perS?: number
   readonly seconds: number
   /** Sockets; default 32, or as many as are in flight. */
   readonly clients?: number
@@ -34,6 +36,7 @@ export async function dnsperf(load: Load): Promise<Outcome> {
   const { inFlight, clients = Math.min(32, inFlight), mode = 'udp', threads = 1 } = load
   const args = ['-s', '127.0.0.1', '-p', String(load.port), '-d', load.file, '-q', String(inFlight), '-l', String(load.seconds)]
   args.push('-c', String(clients), '-T', String(threads), '-m', mode, '-t', '1', '-b', '4096')
+  if (load.perS !== undefined) args.push('-Q', String(load.perS))
   args.push('-O', 'suppress=timeouts,congestion,sendfailed,sockready', ...(load.once ? ['-n', '1'] : []))
   return outcomeOf(await output(pathOf('dnsperf') ?? 'dnsperf', args, threads > 1 ? CORE.loads : CORE.load))
 }

@@ -7,6 +7,9 @@ import { type Peer, upstreamPort, type Wish } from './peer.ts'
 /** The configuration that the targets are about: the defaults, but for the profile. */
 export const OURS = 'enigm-dns'
 
+/** Ours with the profile `jitter`. */
+export const JITTERED = 'enigm-dns (jitter)'
+
 /** Ours on a Node that has QUIC. */
 export const NEWER = 'enigm-dns (Node 24)'
 
@@ -21,7 +24,7 @@ interface Variant extends Pick<Peer, 'id' | 'via' | 'only'> {
 const VARIANTS: readonly Variant[] = [
   { id: OURS, via: ['dot', 'doh', 'dnscrypt'], config: {} },
   { id: 'enigm-dns (dgram)', via: ['dot'], only: ['hits'], config: { udp: 'dgram' } },
-  { id: 'enigm-dns (jitter)', via: ['dot'], only: ['misses'], config: { shaping: { profile: 'jitter' } } },
+  { id: JITTERED, via: ['dot'], only: ['misses'], config: { shaping: { profile: 'jitter' } } },
   { id: 'enigm-dns (node:http2)', via: ['doh'], only: ['misses', 'added'], config: {}, program: withNodeHttp2 },
   { id: NEWER, via: ['doq'], only: ['misses'], config: {}, node: nodeWithQuic },
   { id: 'enigm-dns (2 workers)', via: ['dot'], only: ['workers'], config: { workers: 2 } },

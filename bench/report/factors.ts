@@ -1,4 +1,4 @@
-import { OURS } from '../peers/enigm-dns.ts'
+import { JITTERED, OURS } from '../peers/enigm-dns.ts'
 import { type Run, ratio, standings } from './run.ts'
 
 /** Ours against ours: how a figure changes with something else. */
@@ -11,7 +11,30 @@ export interface Factor {
 
 /** Every one that the run has figures for. */
 export function factorsOf(run: Run): readonly Factor[] {
-  return [...growthFactor(run), ...workersFactors(run)]
+  return [...dohFactor(run), ...jitterFactors(run), ...growthFactor(run), ...workersFactors(run)]
+}
+
+/** A miss over DoH over the cheapest peer's over DoT, measured in another case of the same run. */
+function dohFactor(run: Run): readonly Factor[] {
+  const ours = standings(run, 'miss-doh', 'cpuUs').find(({ subject }) => subject === OURS)
+  const smartdns = standings(run, 'miss-dot', 'cpuUs').find(({ subject }) => subject === 'smartdns')
+  const factor = ours === undefined || smartdns === undefined ? undefined : ratio(ours, smartdns, 'cpuUs')
+  const label = 'CPU per miss over DoH, over that of smartdns over DoT'
+  return factor === undefined ? [] : [{ label, factor, target: '0.5 x', met: factor <= 0.5 }]
+}
+
+/** CPU per miss with the profile `jitter` over that with `off`. */
+function jitterFactors(run: Run): readonly Factor[] {
+  const rows = [
+    { id: 'jitter-equal', label: 'CPU per miss, jitter over off, 15,000 queries a second', most: 1.05 },
+    { id: 'jitter-600', label: 'CPU per miss, jitter over off, 600 in flight', most: 1.35 },
+  ] as const
+  return rows.flatMap(({ id, label, most }) => {
+    const all = standings(run, id, 'cpuUs')
+    const [off, jitter] = [OURS, JITTERED].map((subject) => all.find((one) => one.subject === subject))
+    const factor = off === undefined || jitter === undefined ? undefined : ratio(jitter, off, 'cpuUs')
+    return factor === undefined ? [] : [{ label, factor, target: `${most} x`, met: factor <= most }]
+  })
 }
 
 /** CPU per hit in the largest cache over that in the smallest. */

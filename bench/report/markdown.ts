@@ -106,6 +106,8 @@ function titleOf(id: CaseId, { hitNames }: Run['plan']): string {
     'hits-200': `Hits over ${names} names, 200 in flight`,
     'hits-1000': `Hits over ${names} names, 1000 in flight`,
     'miss-dot': 'Misses over DoT, 200 in flight',
+    'jitter-equal': 'Misses over DoT, 15,000 queries a second',
+    'jitter-600': 'Misses over DoT, 600 in flight',
     'miss-doh': 'Misses over DoH, 200 in flight',
     'miss-dnscrypt': 'Misses over DNSCrypt (the server: dnsdist), 200 in flight',
     'miss-doq': 'Misses over DoQ (the server: OpenSSL in Node), 200 in flight',

@@ -1,5 +1,5 @@
 import type { CaseId, Plan } from '../cases/case.ts'
-import { NEWER, OURS } from '../peers/enigm-dns.ts'
+import { JITTERED, NEWER, OURS } from '../peers/enigm-dns.ts'
 import { bestPeer, type Run, ratio, type Standing, standings } from './run.ts'
 
 /** What is compared: one figure of one case, lower is better. */
@@ -62,7 +62,7 @@ export function rowsOf(plan: Plan): readonly Row[] {
     { case: 'hits-1000', label: 'hit, 1000 in flight', ...HIT },
     { case: 'tcp-200', metric: 'cpuUs', label: 'hit over TCP, 200 in flight', unit: 'us' },
     { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile off', unit: 'us', ratio: 0.65 },
-    { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile jitter', unit: 'us', subject: 'enigm-dns (jitter)', readme: true },
+    { case: 'miss-dot', metric: 'cpuUs', label: 'miss over DoT, profile jitter', unit: 'us', subject: JITTERED, readme: true },
     { case: 'miss-doh', label: 'miss over DoH', readme: true, ...DOH },
     { case: 'miss-doh', label: 'miss over DoH, by node:http2', metric: 'cpuUs', unit: 'us', subject: NODE },
     { case: 'miss-dnscrypt', label: 'miss over DNSCrypt', metric: 'cpuUs', unit: 'us' },
