@@ -43,7 +43,9 @@ function bind({ call }: Koffi) {
     setVerify: call('void SSL_CTX_set_verify(void*, int, void*)'),
     setSuites: call('int SSL_CTX_set_ciphersuites(void*, str)'),
     contextControl: call('long SSL_CTX_ctrl(void*, int, long, str)'),
-    store: call('void* SSL_CTX_get_cert_store(void*)'),
+    storeNew: call('void* X509_STORE_new()'),
+    storeFree: call('void X509_STORE_free(void*)'),
+    setStore: call('void SSL_CTX_set1_cert_store(void*, void*)'),
     storeAdd: call('int X509_STORE_add_cert(void*, void*)'),
     memoryBio: call('void* BIO_new_mem_buf(void*, int)'),
     memory: call('void* BIO_s_mem()'),
@@ -102,32 +104,32 @@ export function nativeQuic(): Quic | undefined {
 }
 
 /**
- * Makes connections. It keeps contexts by roots and groups, because one costs as much as a
- * handshake.
+ * Roots are kept, because reading them is as costly as a handshake. Nothing else is shared by
+ * connections: a context keeps the tokens of peers (RFC 9000 section 8.1.3), which would show the
+ * resolver, and everybody on the path, that two connections are of one client.
  */
 class OpenSslQuic implements Quic {
   readonly #o: OpenSsl
-  readonly #contexts = new Map<string, Pointer>()
+  readonly #stores = new Map<string, Pointer>()
 
   constructor(o: OpenSsl) {
     this.#o = o
   }
 
   connect(options: QuicOptions): QuicConnection {
-    return new OpenSslConnection(this.#o, this.#context(options), options)
+    const context = this.#context(options)
+    try {
+      return new OpenSslConnection(this.#o, context, options)
+    } finally {
+      // The connection holds its own reference.
+      this.#o.contextFree(context)
+    }
   }
 
   #context({ roots, groups, verify }: QuicOptions): Pointer {
-    const key = `${groups} ${verify} ${roots}`
-    const known = this.#contexts.get(key)
-    if (known !== undefined) return known
     const o = this.#o
-    if (this.#contexts.size >= MAX_CONTEXTS) {
-      // Each connection holds its own reference to its context.
-      for (const context of this.#contexts.values()) o.contextFree(context)
-      this.#contexts.clear()
-    }
     const context = o.contextNew(o.method()) as Pointer
+    if (context === null) throw new Error('OpenSSL has no memory for a connection')
     o.setVerify(context, verify ? VERIFY_PEER : VERIFY_NONE, null)
     o.setSuites(context, SUITES)
     if (Number(o.contextControl(context, CTRL_SET_GROUPS_LIST, 0, groups)) !== 1) {
@@ -136,20 +138,33 @@ class OpenSslQuic implements Quic {
       throw new Error('the groups are not known to OpenSSL')
     }
     o.contextControl(context, CTRL_SET_SIGALGS_LIST, 0, SIGNATURES)
-    addRoots(o, context, roots)
-    this.#contexts.set(key, context)
+    o.setStore(context, this.#store(roots))
     return context
+  }
+
+  #store(roots: string): Pointer {
+    const known = this.#stores.get(roots)
+    if (known !== undefined) return known
+    const o = this.#o
+    if (this.#stores.size >= MAX_STORES) {
+      // Each context holds its own reference.
+      for (const store of this.#stores.values()) o.storeFree(store)
+      this.#stores.clear()
+    }
+    const store = o.storeNew() as Pointer
+    addRoots(o, store, roots)
+    this.#stores.set(roots, store)
+    return store
   }
 }
 
-const MAX_CONTEXTS = 16
+const MAX_STORES = 16
 const SIGNATURES =
   'ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed448:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512'
 
-function addRoots(o: OpenSsl, context: Pointer, pem: string): void {
+function addRoots(o: OpenSsl, store: Pointer, pem: string): void {
   const octets = Buffer.from(pem)
   const bio = o.memoryBio(octets, octets.length) as Pointer
-  const store = o.store(context)
   for (;;) {
     const certificate = o.readPem(bio, null, null, null) as Pointer
     if (certificate === null) break

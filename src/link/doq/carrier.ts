@@ -18,6 +18,13 @@ const IDLE_MS = 25_000
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 const FRAME_OCTETS = 2
+/**
+ * A peer that allows another stream says so when one ends, or a round trip later. Knot DNS 3.2
+ * allows a hundred in the life of a connection.
+ */
+const GRANT_MS = 100
+/** The same while streams are in use: their end may bring it. */
+const BUSY_GRANT_MS = 1000
 
 /** One query on its own stream. */
 class DoqRequest<P extends Protection> implements Sent, Linked<DoqRequest<P>> {
@@ -65,6 +72,9 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   /** Whether a datagram came since the last `#work`. */
   #came = false
   #timer: Timer | undefined
+  /** Since when the peer allows no stream, and none has ended. */
+  #blockedSinceMs: number | undefined
+  #grantTimer: Timer | undefined
 
   constructor(established: Established<P>, quic: QuicConnection, path: UdpPath, tools: CarrierTools) {
     super(established, tools)
@@ -152,13 +162,34 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
       const message = Uint8Array.from(slot.request)
       setId(message, 0)
       const stream = this.#quic.request(framed(message))
-      if (stream === undefined) return
+      if (stream === undefined) {
+        this.#blocked(nowMs)
+        return
+      }
+      this.#blockedSinceMs = undefined
       this.#unwritten.delete(slot)
       this.#open.add(slot)
       slot.stream = stream
       slot.sentMs = nowMs
       if (slot.ticket !== undefined) this.wrote()
     }
+  }
+
+  /** The peer allows no stream now. If it stays so, the rest goes to another connection. */
+  #blocked(nowMs: number): void {
+    this.#blockedSinceMs ??= nowMs
+    const leftMs = this.#blockedSinceMs + (this.#open.size === 0 ? GRANT_MS : BUSY_GRANT_MS) - nowMs
+    this.#grantTimer?.cancel()
+    if (leftMs > 0) {
+      this.#grantTimer = this.clock.setTimer(leftMs, () => this.#soon())
+      return
+    }
+    this.drain()
+    for (const slot of this.#unwritten.list()) {
+      this.#settle(slot)
+      slot.ticket?.failed(lost('the resolver allows no more queries on this connection'), 'unsent')
+    }
+    this.#rested()
   }
 
   #read(slot: DoqRequest<P>): void {
@@ -233,7 +264,12 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   }
 
   #settle(slot: DoqRequest<P>): void {
-    if (!this.#open.delete(slot) && !this.#unwritten.delete(slot)) return
+    const wasOpen = this.#open.delete(slot)
+    if (!wasOpen && !this.#unwritten.delete(slot)) return
+    if (wasOpen && this.#blockedSinceMs !== undefined) {
+      this.#blockedSinceMs = this.clock.nowMs()
+      this.#soon()
+    }
     if (slot.ticket === undefined) this.#probes--
     slot.stream?.free(DOQ.requestCancelled)
   }
@@ -251,6 +287,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
 
   protected shut(): void {
     this.#timer?.cancel()
+    this.#grantTimer?.cancel()
     this.#quic.close(this.#code)
     this.#path.close()
   }
