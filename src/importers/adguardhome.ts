@@ -36,10 +36,12 @@ const unlessOff =
   (says: string): Rule =>
   (draft, { value, from, to }) =>
     draft.say(isOff(value) ? 'same' : 'left out', from, isOff(value) ? `it is off here too` : says, to)
-const onlyOn =
-  (says: string): Rule =>
+/** Makes a rule for a setting that is as in enigm-dns only with one of the values `wanted`. */
+const onlyIf =
+  (wanted: readonly unknown[], says: string): Rule =>
   (draft, { value, from, to }) =>
-    draft.say(value === true ? 'same' : 'left out', from, says, to)
+    draft.say(wanted.includes(value) ? 'same' : 'left out', from, says, to)
+const onlyOn = (says: string): Rule => onlyIf([true], says)
 
 function isOff(value: unknown): boolean {
   if (value === null || value === false || value === '' || value === 0 || value === 'none') return true
@@ -81,15 +83,7 @@ const upstreams =
 
 function forZone(draft: Draft, zone: string, servers: string, from: number, to: number) {
   if (zone === '') return draft.say('left out', from, 'single labels are never sent; write an answer or a hosts file for them', to)
-  if (servers === '#') {
-    const above = draft.exceptFrom(zone)
-    return draft.say(
-      above === undefined ? 'same' : 'taken',
-      from,
-      above === undefined ? `${zone} is resolved as all other names` : `forward: ${above} except ${zone}`,
-      to,
-    )
-  }
+  if (servers === '#') return draft.exceptZone(zone, from, to)
   for (const server of servers.split(/\s+/)) draft.forwardZone(zone, server, from, to)
 }
 
@@ -144,13 +138,7 @@ const rewrites: Rule = (draft, found, at) =>
 
 const clientsAllowed: Rule = (draft, found, at) =>
   items(draft, found, at, (item, from, to) => {
-    const why = draft.allow(String(item))
-    draft.say(
-      why === undefined ? 'taken' : 'left out',
-      from,
-      why === undefined ? `allowFrom: ${String(item)}` : `${String(item)}: a client is known by its address only`,
-      to,
-    )
+    draft.allow(String(item), from, 'a client is known by its address only', to)
   })
 
 const REPLIES: Readonly<Record<string, string>> = {
@@ -167,13 +155,20 @@ const blockingMode: Rule = (draft, { value, from, to }) => {
   draft.say('taken', from, `lists[].reply: ${reply}`, to)
 }
 
+interface NumberOptions {
+  readonly times?: number
+  readonly zero?: number | 'default'
+}
+/**
+ * Makes a rule for a number. `zero`: the number that 0 stands for; `default`: 0 changes nothing.
+ */
 const number =
-  (group: string, key: string, least: number, most: number, times = 1): Rule =>
+  (group: string, key: string, least: number, most: number, { times = 1, zero = 'default' }: NumberOptions = {}): Rule =>
   (draft, { value, from, to }) => {
     const parsed = typeof value === 'string' ? secondsOf(value) : value
     if (typeof parsed !== 'number' || !Number.isFinite(parsed)) return draft.say('left out', from, 'it is not a number', to)
-    if (parsed === 0) return draft.say('same', from, '0 means the default', to)
-    const kept = Math.min(most, Math.max(least, Math.round(parsed * times)))
+    if (parsed === 0 && zero === 'default') return draft.say('same', from, '0 means the default', to)
+    const kept = parsed === 0 ? zero : Math.min(most, Math.max(least, Math.round(parsed * times)))
     if (group === '') draft.settings[key] = kept
     else draft.set(group, key, kept)
     draft.say('taken', from, `${group === '' ? key : `${group}.${key}`}: ${kept}`, to)
@@ -196,6 +191,7 @@ const dns64: Rule = (draft, found, at) =>
 const NO_RECORD = 'queries are never recorded'
 const OWN_PAGE = 'this program has its own page: the setting "page"'
 const PINNED = 'the trusted set has the addresses of resolvers; they are never looked up'
+const CACHED = 'answers are always kept in memory'
 const FASTEST = 'the resolver that answers best is chosen by measurement'
 
 /** Imports a client with its own addresses and upstreams as a view. Reports what else it has. */
@@ -241,39 +237,48 @@ const RULES: Readonly<Record<string, Rule>> = {
   'dns.upstream_dns_file': unlessOff('a file of upstreams is not read; import its lines as upstream_dns'),
   'dns.bootstrap_dns': same(PINNED),
   'dns.bootstrap_prefer_ipv6': same(PINNED),
-  'dns.upstream_mode': same(FASTEST),
-  'dns.all_servers': same(FASTEST),
-  'dns.fastest_addr': same(FASTEST),
+  'dns.upstream_mode': onlyIf(['load_balance', ''], FASTEST),
+  'dns.all_servers': unlessOff(FASTEST),
+  'dns.fastest_addr': unlessOff(FASTEST),
   'dns.fastest_timeout': same(FASTEST),
-  'dns.upstream_timeout': number('', 'timeoutMs', 500, 10_000, 1000),
+  'dns.upstream_timeout': number('', 'timeoutMs', 500, 10_000, { times: 1000 }),
   'dns.anonymize_client_ip': same(NO_RECORD),
   'dns.ratelimit': number('', 'clientQueriesPerS', 0, 1_000_000),
-  'dns.ratelimit_subnet_len_ipv4': same('the limit is for one address'),
-  'dns.ratelimit_subnet_len_ipv6': same('the limit is for one /64'),
+  'dns.ratelimit_subnet_len_ipv4': onlyIf([32], 'the limit is for one address'),
+  'dns.ratelimit_subnet_len_ipv6': onlyIf([64], 'the limit is for one /64'),
   'dns.ratelimit_whitelist': unlessOff('the limit has no exceptions by address'),
-  'dns.refuse_any': leftOut('questions for ANY are asked like others'),
+  'dns.refuse_any': unlessOff('questions for ANY are asked like others'),
   'dns.allowed_clients': clientsAllowed,
   'dns.disallowed_clients': unlessOff('only blocks of "allowFrom" get answers; leave these out of it'),
   'dns.blocked_hosts': leftOut('names in no list are not refused; write a list with them'),
   'dns.trusted_proxies': leftOut('this program is asked directly'),
-  'dns.cache_enabled': onlyOn('answers are always kept in memory'),
-  'dns.cache_size': number('cache', 'maxBytes', 65_536, 34_359_738_368),
+  'dns.cache_enabled': onlyOn(CACHED),
+  'dns.cache_size': (draft, found, at) =>
+    found.value === 0 ? leftOut(CACHED)(draft, found, at) : number('cache', 'maxBytes', 65_536, 34_359_738_368)(draft, found, at),
   'dns.cache_ttl_min': number('cache', 'minTtlS', 0, 604_800),
-  'dns.cache_ttl_max': number('cache', 'maxTtlS', 0, 604_800),
-  'dns.cache_optimistic': (draft, { value, from, to }) =>
-    draft.say(
-      value === true ? 'same' : 'left out',
-      from,
-      'an expired answer is used while no resolver has a newer one ("cache.staleMaxS")',
-      to,
+  // 0 means no limit. RFC 8767 caps a TTL at 604800 s.
+  'dns.cache_ttl_max': number('cache', 'maxTtlS', 0, 604_800, { zero: 604_800 }),
+  'dns.cache_optimistic': (draft, { value, from, to }) => {
+    if (value === true) return draft.say('same', from, 'an expired answer is used only while no resolver has a newer one', to)
+    draft.set('cache', 'staleMaxS', 0)
+    draft.say('taken', from, 'cache.staleMaxS: 0', to)
+  },
+  'dns.cache_optimistic_answer_ttl': (draft, found, at) =>
+    onlyIf(['30s', 30, String(found.value)].slice(0, secondsOf(String(found.value)) === 30 ? 3 : 2), 'an expired answer has a TTL of 30 s')(
+      draft,
+      found,
+      at,
     ),
-  'dns.cache_optimistic_answer_ttl': same('an expired answer has a TTL of 30 s'),
-  'dns.cache_optimistic_max_age': number('cache', 'staleMaxS', 0, 86_400),
+  'dns.cache_optimistic_max_age': (draft, found, at) =>
+    at.get('dns', 'cache_optimistic') === false
+      ? same('it has no effect without "cache_optimistic"')(draft, found, at)
+      : number('cache', 'staleMaxS', 0, 86_400, { zero: 86_400 })(draft, found, at),
   'dns.bogus_nxdomain': unlessOff('addresses in answers are blocked by lists of the format "rpz"'),
   'dns.aaaa_disabled': unlessOff('questions for IPv6 addresses are not blocked'),
   'dns.enable_dnssec': onlyOn('the resolvers validate; their AD bit is passed on'),
   'dns.edns_client_subnet': unlessOff('a part of the address of a client is never sent'),
-  'dns.max_goroutines': same('queries in progress are limited'),
+  'dns.max_goroutines': (draft, { value, from, to }) =>
+    draft.say(value === 0 ? 'left out' : 'same', from, 'queries in progress are always limited', to),
   'dns.handle_ddr': onlyOn('resolver.arpa is answered here'),
   'dns.ipset': unlessOff('it has no counterpart'),
   'dns.ipset_file': unlessOff('it has no counterpart'),
@@ -287,8 +292,13 @@ const RULES: Readonly<Record<string, Rule>> = {
     if (value === true) draft.hosts.add('/etc/hosts')
     draft.say(value === true ? 'taken' : 'same', from, value === true ? 'hosts: /etc/hosts' : 'no hosts file is read', to)
   },
-  'dns.use_dns64': (draft, { value, from, to }) =>
-    draft.say('same', from, value === true ? 'the prefix is in dns64_prefixes' : 'DNS64 is off', to),
+  'dns.use_dns64': (draft, { value, from, to }, at) => {
+    const prefixes = at.get('dns', 'dns64_prefixes')
+    if (value !== true) return draft.say('same', from, 'DNS64 is off', to)
+    if (isSeq(prefixes) && prefixes.items.length > 0) return draft.say('same', from, 'the prefix is in dns64_prefixes', to)
+    draft.settings.dns64 = { prefix: '64:ff9b::/96' }
+    draft.say('taken', from, 'dns64.prefix: 64:ff9b::/96', to)
+  },
   'dns.dns64_prefixes': dns64,
   'dns.blocking_mode': blockingMode,
   'filtering.blocking_mode': blockingMode,
@@ -327,7 +337,9 @@ const PREFIXES: readonly (readonly [RegExp, Rule])[] = [
   [/^(dns|filtering)\.(blocked_services)/, unlessOff('services cannot be blocked by name; write a list with their domains')],
   [/^(dns|filtering)\.(protection_enabled|filtering_enabled|rewrites_enabled)$/, onlyOn('rules apply unless "enigm-dns pause" is on')],
   [/^(dns|filtering)\.protection_disabled_until$/, unlessOff('rules apply unless "enigm-dns pause" is on')],
-  [/^(dns|filtering)\.(filters_update_interval|cache_time|safe_fs_patterns|.*_cache_size)/, same('lists are updated automatically')],
+  [/^(dns|filtering)\.filters_update_interval$/, onlyIf([24], 'lists are fetched about once a day')],
+  [/^(dns|filtering)\.safe_fs_patterns$/, leftOut('a list may be any file that the service can read')],
+  [/^(dns|filtering)\.(cache_time$|.*_cache_size$)/, same('it belongs to a cache that this program does not have')],
   [/^(dns|filtering)\.(querylog|statistics)/, unlessOff(NO_RECORD)],
 ]
 

@@ -1,10 +1,11 @@
 import * as v from 'valibot'
-import { isLoopback, parseCidr } from '../config/cidr.ts'
+import { isLoopback } from '../config/cidr.ts'
 import { entryOf } from '../config/listed-entries.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { MAX_ANSWERS, type OwnAnswer, ownAnswersSchema } from '../config/own-answers.ts'
 import { readStamp } from '../config/stamps.ts'
 import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts'
+import { ClientBlocks } from './client-blocks.ts'
 import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
 
 /**
@@ -22,6 +23,9 @@ export interface Outcome {
   readonly says: string
 }
 
+/** The reason for settings about validation, as a clause. */
+export const DNSSEC = 'this program does not validate; the AD bit of the resolver is passed on'
+
 /** A list of names to block or allow. */
 interface DraftList {
   readonly id: string
@@ -33,9 +37,6 @@ interface DraftList {
 }
 
 type Forward = { readonly zone: string; except?: string[]; readonly to?: string[]; readonly cleartext?: string }
-
-/** Private networks. They may ask if the old configuration allowed all clients. */
-const PRIVATE = ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10']
 
 /** The result of `importFrom`. */
 export interface Imported {
@@ -64,6 +65,7 @@ export class Draft {
   readonly #resolvers = new Map<string, ResolverPlace>()
   readonly #forward = new Map<string, Forward>()
   readonly #cleartext = new Set<string>()
+  readonly #exceptions: { readonly zone: string; readonly line: number; readonly to: number }[] = []
   readonly hosts = new Set<string>()
   #answers: OwnAnswer[] = []
   /** The answers by their names. */
@@ -74,7 +76,7 @@ export class Draft {
   /** Clients that use other resolvers. */
   readonly views: { readonly id: string; readonly clients: readonly string[]; readonly use: readonly string[] }[] = []
   readonly listen = new Set<string>()
-  readonly allowFrom = new Set<string>()
+  readonly clients = new ClientBlocks()
   readonly #files = new Map<string, string[]>()
   /** Stamps by their name in the other program. */
   readonly stamps = new Map<string, string>()
@@ -99,6 +101,7 @@ export class Draft {
    * Ends the import. Lines without an outcome are recorded as not understood, unless `isSilent`.
    */
   finish(isSilent: (line: string) => boolean): Imported {
+    this.#applyExceptions()
     let silent = 0
     for (const [at, text] of this.#lines.entries()) {
       if (isSilent(text)) silent += this.#covered.has(at + 1) ? 0 : 1
@@ -112,11 +115,10 @@ export class Draft {
 
   #config(): Record<string, unknown> {
     const listen = [...this.listen]
-    const open = listen.some((place) => !isLoopback(parseListen(place)?.address ?? ''))
-    const allowFrom = this.allowFrom.size > 0 ? [...this.allowFrom] : open ? PRIVATE : []
+    const isOpen = listen.some((place) => !isLoopback(parseListen(place)?.address ?? ''))
     const filled: readonly (readonly [string, unknown])[] = [
       ['listen', listen],
-      ['allowFrom', allowFrom],
+      ['allowFrom', this.clients.allowFrom(isOpen)],
       ['use', [...this.use]],
       ['hosts', [...this.hosts]],
       ['answers', this.#answers],
@@ -148,13 +150,14 @@ export class Draft {
   }
 
   /**
-   * Allows the clients of an address block. Returns undefined, or the reason for a failure as a
-   * clause.
+   * Allows the clients of an address block, and records the outcome of the line. `otherwise` is the
+   * reason, as a clause, if it is not a block.
    */
-  allow(block: string): string | undefined {
-    if (parseCidr(block) === undefined) return 'it is not a block of addresses'
-    this.allowFrom.add(block)
-    return undefined
+  allow(block: string, line: number, otherwise: string, to = line) {
+    const allowed = this.clients.allow(block)
+    if (allowed === undefined) return this.say('left out', line, `${block}: ${otherwise}`, to)
+    if (!allowed.tooLarge) return this.say('taken', line, `allowFrom: ${block}`, to)
+    this.say('left out', line, `${block}: attackers use services that answer everybody; "allowFrom" has only private networks`, to)
   }
 
   /**
@@ -231,17 +234,23 @@ export class Draft {
   }
 
   /**
-   * Excludes a zone from the forwarded zone above it. Returns the zone above; undefined: there is
-   * none.
+   * Excludes a zone from the forwarded zone above it, which may be on a later line. `finish`
+   * records the outcome of the line.
    */
-  exceptFrom(zoneText: string): string | undefined {
-    const zone = zoneText.toLowerCase()
-    const above = [...this.#forward.values()]
-      .filter((one) => zone.endsWith(`.${one.zone}`))
-      .sort((a, b) => b.zone.length - a.zone.length)[0]
-    if (above === undefined) return undefined
-    above.except = [...(above.except ?? []), zone]
-    return above.zone
+  exceptZone(zone: string, line: number, to = line): void {
+    this.#exceptions.push({ zone: zone.toLowerCase().replace(/^\*\.|^\.|\.$/g, ''), line, to })
+  }
+
+  #applyExceptions(): void {
+    for (const { zone, line, to } of this.#exceptions) {
+      const around = [...this.#forward.values()].filter((one) => zone.endsWith(`.${one.zone}`))
+      const above = around.toSorted((a, b) => b.zone.length - a.zone.length)[0]
+      if (above === undefined) this.say('same', line, `${zone} is resolved as all other names`, to)
+      else {
+        above.except = [...(above.except ?? []), zone]
+        this.say('taken', line, `forward: ${above.zone} except ${zone}`, to)
+      }
+    }
   }
 
   /**

@@ -1,38 +1,8 @@
-import { isIP } from 'node:net'
-import { addressOctets } from '../config/cidr.ts'
-import type { WritableType } from '../config/record-data.ts'
-import { textFromName } from '../dns/name.ts'
-import { reverseName } from '../rules/own-names.ts'
-import type { Draft } from './draft.ts'
-
-/** One `key: value` of a file. */
-interface Line {
-  readonly line: number
-  readonly key: string
-  readonly value: string
-}
-
-/** A clause (`server:`, `forward-zone:`) with its lines. */
-interface Clause {
-  readonly name: string
-  readonly line: number
-  readonly lines: readonly Line[]
-}
-
-type Rule = (draft: Draft, line: Line, clause: Clause) => void
-const leftOut =
-  (says: string): Rule =>
-  (draft, { line }) =>
-    draft.say('left out', line, says)
-const same =
-  (says: string): Rule =>
-  (draft, { line }) =>
-    draft.say('same', line, says)
-/** Makes a rule for a switch that always has the value `wanted` in enigm-dns. */
-const always =
-  (wanted: 'yes' | 'no', says: string): Rule =>
-  (draft, { line, value }) =>
-    draft.say(value === wanted ? 'same' : 'left out', line, says)
+import { addressOctets, parseCidr } from '../config/cidr.ts'
+import { isPrivate4, isPrivate6 } from '../local-names/rebinding.ts'
+import { DNSSEC, type Draft } from './draft.ts'
+import { always, type Clause, clausesOf, type Line, lastOf, leftOut, onlyIf, type Rule, same } from './unbound-lines.ts'
+import { localData, localPtr, localZone } from './unbound-local.ts'
 
 const ttl =
   (key: 'minTtlS' | 'maxTtlS'): Rule =>
@@ -43,7 +13,7 @@ const ttl =
     draft.say('taken', line, `cache.${key}: ${seconds}`)
   }
 
-/** Converts a size as `64m` to octets. */
+/** Converts a size such as `64m` to octets. */
 function octetsOf(text: string): number | undefined {
   const [, digits, unit = ''] = /^(\d+)\s*([kmg]?)b?$/i.exec(text) ?? []
   if (digits === undefined) return undefined
@@ -61,229 +31,308 @@ const cacheSize: Rule = (draft, { line, value }) => {
 
 const accessControl: Rule = (draft, { line, value }) => {
   const [block = '', action = ''] = value.split(/\s+/)
-  if (!/^allow/.test(action)) return draft.say('same', line, `${block}: only blocks of "allowFrom" get answers`)
-  const why = draft.allow(block)
-  draft.say(why === undefined ? 'taken' : 'left out', line, why === undefined ? `allowFrom: ${block}` : `${block}: ${why}`)
+  if (/^allow(_setrd|_snoop|_cookie)?$/.test(action)) return draft.allow(block, line, 'it is not a block of addresses')
+  if (/^(deny|refuse)_non_local$/.test(action))
+    return draft.say('left out', line, `${block}: its clients get no answers, also not from local data`)
+  if (!/^(deny|refuse)$/.test(action)) return draft.say('left out', line, `${block}: the action ${action} cannot be imported`)
+  const around = draft.clients.allowedAround(block)
+  if (around === undefined) draft.say('same', line, `${block}: only blocks of "allowFrom" get answers`)
+  else draft.say('taken', line, `allowFrom: ${around} without ${block}`)
 }
 
-/** Imports `local-data: "name [TTL] [IN] TYPE data"`. */
-const localData: Rule = (draft, { line, value }, clause) => {
-  const [, name = '', ttlText, type = '', data = ''] = /^(\S+)\s+(?:(\d+)\s+)?(?:IN\s+)?([A-Z]+)\s+(.*)$/i.exec(value) ?? []
-  const upper = type.toUpperCase()
-  if (!['A', 'AAAA', 'CNAME', 'TXT', 'PTR', 'HTTPS'].includes(upper))
-    return draft.say('left out', line, `records of the type ${upper || '?'} cannot be answered here`)
-  const bare = name.replace(/\.$/, '')
-  const ttlS = ttlText === undefined ? undefined : Math.min(604_800, Number(ttlText))
-  draft.answerLine(line, bare, upper as WritableType, data.trim(), ttlS)
-  if (isRedirected(clause, bare)) draft.answerLine(line, `*.${bare}`, upper as WritableType, data.trim(), ttlS)
+/**
+ * Reads all lines of access-control, because a refused block may lie in an allowed block of a later
+ * line. Without a line for them, the loopback addresses may ask.
+ */
+function readClients(draft: Draft, server: readonly Line[]) {
+  for (const { key, value } of server) {
+    const [block = '', action = ''] = value.split(/\s+/)
+    if (key !== 'access-control') continue
+    if (action.startsWith('allow')) draft.clients.allow(block)
+    else draft.clients.refuse(block)
+  }
+  const isNeeded = server.some(({ key }) => /^(access-control|interface|interface-automatic|ip-address)$/.test(key))
+  if (isNeeded) for (const block of ['127.0.0.0/8', '::1/128']) draft.clients.allow(block)
 }
 
-/** Whether a zone of the type "redirect" gives the records of a name to every name below it. */
-function isRedirected(clause: Clause, name: string): boolean {
-  const known = redirected.get(clause) ?? new Set(clause.lines.flatMap(({ key, value }) => (key === 'local-zone' ? redirectOf(value) : [])))
-  redirected.set(clause, known)
-  return known.has(name.toLowerCase())
+const isInterface = ({ key }: Line) => key === 'interface' || key === 'ip-address'
+
+const listenOn: Rule = (draft, { line, value }, server) => {
+  const [, address = value, own] = /^(.*?)(?:@(\d+))?$/.exec(value) ?? []
+  const port = Number(own ?? lastOf(server, 'port') ?? 53)
+  const encrypted = [lastOf(server, 'tls-port') ?? '853', lastOf(server, 'https-port') ?? '443']
+  if (encrypted.includes(String(port))) return draft.say('left out', line, `${value}: ${SERVES}`)
+  const why = draft.listenOn(address === '::0' ? '::' : address, port)
+  if (why === undefined) draft.say('taken', line, `listen: ${address}, port ${port}`)
+  else draft.say('left out', line, `${value}: ${why}; write the address of the interface`)
 }
 
-/** Cache of the redirected zones of a clause, because files may have thousands of records. */
-const redirected = new WeakMap<Clause, ReadonlySet<string>>()
-const redirectOf = (value: string) => /^(\S+?)\.?\s+redirect$/i.exec(value)?.[1]?.toLowerCase() ?? []
-
-/** Imports `local-data-ptr: "address [TTL] name"`. */
-const localPtr: Rule = (draft, { line, value }) => {
-  const [, address = '', ttlText, name = ''] = /^(\S+)\s+(?:(\d+)\s+)?(\S+)$/.exec(value) ?? []
-  const reverse = reverseText(address)
-  if (reverse === undefined) return draft.say('left out', line, `${address} is not an address`)
-  draft.answerLine(line, reverse, 'PTR', name, ttlText === undefined ? undefined : Math.min(604_800, Number(ttlText)))
+/** Without an interface, Unbound listens on the loopback addresses. */
+const listenPort: Rule = (draft, { line, value }, server) => {
+  if (!/^[1-9]\d*$/.test(value)) return draft.say('left out', line, `${value} is not a port`)
+  const interfaces = server.filter(isInterface)
+  const hasOther = interfaces.some((one) => !one.value.includes('@')) || lastOf(server, 'interface-automatic') === 'yes'
+  if (hasOther) return draft.say('taken', line, `listen: port ${value}`)
+  if (interfaces.length > 0) return draft.say('same', line, 'every interface has a port of its own')
+  if (lastOf(server, 'do-ip4') !== 'no') draft.listenOn('127.0.0.1', Number(value))
+  if (lastOf(server, 'do-ip6') !== 'no') draft.listenOn('::1', Number(value))
+  draft.say('taken', line, `listen: the loopback addresses, port ${value}`)
 }
 
-function reverseText(address: string): string | undefined {
-  if (isIP(address) === 0) return undefined
-  return textFromName(reverseName(addressOctets(address))).replace(/\.$/, '')
+const listenOnAll: Rule = (draft, { line, value }, server) => {
+  if (value !== 'yes') return draft.say('same', line, 'only addresses of "listen" are opened')
+  const port = Number(lastOf(server, 'port') ?? 53)
+  for (const address of ['0.0.0.0', '::']) draft.listenOn(address, port)
+  draft.say('taken', line, `listen: 0.0.0.0 and [::], port ${port}`)
 }
 
-const localZone: Rule = (draft, { line, value }) => {
-  const [zoneText = '', type = ''] = value.split(/\s+/)
-  const zone = zoneText.replace(/\.$/, '').toLowerCase()
-  if (/^(transparent|typetransparent|nodefault)$/.test(type))
-    return draft.say('same', line, `${zone}: names that are not written are resolved as all others`)
-  if (type === 'redirect') return draft.say('same', line, `${zone}: its records answer for all names below it too`)
-  const blocked = BLOCKED[type]
-  if (blocked === undefined) return draft.say('left out', line, `${zone}: the type ${type} is not known`)
-  const { id, reply, says } = blocked
-  const file = `${id}.txt`
-  const format = reply === undefined ? 'rpz' : 'adblock'
-  const rules = format === 'rpz' ? [`${zone} CNAME *.`, `*.${zone} CNAME *.`] : [`||${zone}^`]
-  const why = rules.map((rule) => draft.lineInFile(file, rule)).find((one) => one !== undefined)
-  if (why === undefined && !draft.lists.some((list) => list.file === file))
-    draft.list({ id, file, format, ...(reply === undefined ? {} : { reply }) })
-  draft.say(why === undefined ? 'taken' : 'left out', line, why ?? `lists: ${zone} is blocked by ${file}${says}`)
+/** Imports a block of private addresses that public names must not have. */
+const privateAddress: Rule = (draft, { line, value }) => {
+  if (!isCovered(value))
+    return draft.say(
+      'left out',
+      line,
+      `${value} is not covered by rebinding.protect; a list of the format "rpz" blocks addresses in answers`,
+    )
+  draft.set('rebinding', 'protect', true)
+  draft.say('taken', line, `rebinding.protect: answers with private addresses become empty; ${value} is covered`)
 }
 
-/** How a type of local zones is imported: as one list for each reply. */
-interface BlockedType {
-  readonly id: string
-  /** The reply of the list; undefined: the rules have the reply. */
-  readonly reply?: 'nxdomain' | 'refused' | 'null-address'
-  /** The difference from Unbound, as a clause after a comma. */
-  readonly says: string
+/** Whether `rebinding.protect` covers a whole block: the last address of each of its 16 parts. */
+function isCovered(text: string): boolean {
+  const cidr = parseCidr(text)
+  if (cidr === undefined) return false
+  const first = addressOctets(cidr.address)
+  return Array.from({ length: 16 }, (_, i) => spread(first, cidr.prefix, i)).every((octets) =>
+    octets.length === 4 ? isPrivate4(octets, 0) : isPrivate6(octets, 0),
+  )
 }
-const NO_SUCH_NAME: BlockedType = { id: 'unbound-zones', reply: 'nxdomain', says: '' }
-const REFUSED: BlockedType = { id: 'unbound-refused', reply: 'refused', says: '' }
-const DROPPED: BlockedType = { ...NO_SUCH_NAME, says: ', with NXDOMAIN instead of no reply, so that programs do not wait' }
-const BLOCKED: Readonly<Record<string, BlockedType>> = {
-  static: NO_SUCH_NAME,
-  always_nxdomain: NO_SUCH_NAME,
-  refuse: REFUSED,
-  always_refuse: REFUSED,
-  deny: DROPPED,
-  always_deny: DROPPED,
-  inform_deny: DROPPED,
-  always_null: { id: 'unbound-null', reply: 'null-address', says: '' },
-  always_nodata: { id: 'unbound-nodata', says: '' },
+
+/** The last address of one of the 16 parts of a block. `part`: 0 to 15. */
+function spread(address: Uint8Array, prefix: number, part: number): Uint8Array {
+  const octets = address.slice()
+  for (let bit = prefix; bit < octets.length * 8; bit++) {
+    const isSet = bit - prefix >= 4 || ((part >> (3 - (bit - prefix))) & 1) === 1
+    const mask = 0x80 >> (bit % 8)
+    octets[bit >> 3] = isSet ? (octets[bit >> 3] ?? 0) | mask : (octets[bit >> 3] ?? 0) & ~mask
+  }
+  return octets
+}
+
+const STALE = 'an expired answer is used only while no resolver has a newer one'
+const staleTtl: Rule = (draft, { line, value }, server) => {
+  if (lastOf(server, 'serve-expired') !== 'yes') return draft.say('same', line, 'it has no effect without "serve-expired: yes"')
+  // 0 means no limit in Unbound, and no stale answers here.
+  const seconds = Number(value) === 0 ? 86_400 : Math.min(86_400, Number(value))
+  if (!Number.isInteger(seconds)) return draft.say('left out', line, 'it is not a whole number')
+  draft.set('cache', 'staleMaxS', seconds)
+  draft.say('taken', line, `cache.staleMaxS: ${seconds}`)
+}
+
+const modules: Rule = (draft, { line, value }, server) => {
+  const names = value.split(/\s+/)
+  if (names.includes('dns64')) {
+    const prefix = lastOf(server, 'dns64-prefix') ?? '64:ff9b::/96'
+    draft.settings.dns64 = { prefix }
+    draft.say('taken', line, `dns64.prefix: ${prefix}`)
+  }
+  if (names.some((name) => !/^(dns64|iterator|validator)$/.test(name))) draft.say('left out', line, 'modules are not loaded')
+  if (names.includes('validator')) draft.say('left out', line, DNSSEC)
+}
+
+const dns64Prefix: Rule = (draft, { line, value }, server) => {
+  const isOn = /\bdns64\b/.test(lastOf(server, 'module-config') ?? '')
+  draft.say(isOn ? 'taken' : 'same', line, isOn ? `dns64.prefix: ${value}` : 'DNS64 is off, because "module-config" does not have dns64')
+}
+
+const queryLimit: Rule = (draft, { line, value }) => {
+  const limit = Math.min(1_000_000, Number(value))
+  if (!Number.isInteger(limit) || limit < 0) return draft.say('left out', line, 'it is not a whole number')
+  if (limit === 0) return draft.say('same', line, 'there is no limit for a client')
+  draft.settings.clientQueriesPerS = limit
+  draft.say('taken', line, `clientQueriesPerS: ${limit}`)
 }
 
 const PERFORMANCE = 'this program manages its threads and buffers itself; see "workers"'
 const RECURSION = 'this program asks resolvers and does not resolve from the root'
-const DNSSEC = 'the resolvers validate; their AD bit is passed on'
 const REMOTE = 'commands reach the service over its own socket'
-const LOG = 'queries are never logged; "log.level" sets which events are'
+const LOG = 'queries are never logged; "log.level" sets which events are logged'
+const SERVES = 'this program serves DNS over UDP and TCP to this host and its network only'
+const CHAOS = 'questions of the class CH are refused'
+const TRUSTED = 'only servers of the trusted set are asked'
+const FAMILIES = 'both families are used, as the network has them'
+const ROOTS = 'the roots that come with Node are used'
+const PACKET = 'messages over UDP have at most 1232 octets'
+const ENCRYPTED = 'resolvers are asked over encrypted transports only'
+/** Where systems keep the public roots. */
+const SYSTEM_ROOTS = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/ca-bundle.pem',
+  '/etc/ssl/cert.pem',
+]
+SYSTEM_ROOTS.push('/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem', '/usr/local/share/certs/ca-root-nss.crt')
+const certificates = onlyIf(['', ...SYSTEM_ROOTS], `${ROOTS}; a resolver whose certificate needs this file may have it as its "caFile"`)
 
 /** Rules for the keys of `server:`. */
 const SERVER: Readonly<Record<string, Rule>> = {
-  port: (draft, { line, value }) => draft.say('taken', line, `listen: port ${value}`),
-  interface: (draft, { line, value }, clause) => {
-    const [, address = value, own] = /^(.*?)(?:@(\d+))?$/.exec(value) ?? []
-    const port = Number(own ?? clause.lines.find(({ key }) => key === 'port')?.value ?? 53)
-    const why = draft.listenOn(address === '::0' ? '::' : address, port)
-    draft.say(
-      why === undefined ? 'taken' : 'left out',
-      line,
-      why === undefined ? `listen: ${address}, port ${port}` : `${value}: ${why}; write the address of the interface`,
-    )
-  },
+  port: listenPort,
+  interface: listenOn,
+  'ip-address': listenOn,
+  'interface-automatic': listenOnAll,
   'access-control': accessControl,
   'local-data': localData,
   'local-data-ptr': localPtr,
   'local-zone': localZone,
-  'private-address': (draft, { line, value }) => {
-    draft.set('rebinding', 'protect', true)
-    draft.say('taken', line, `rebinding.protect: answers with private addresses are refused (${value} among them)`)
-  },
+  'private-address': privateAddress,
   'private-domain': (draft, { line, value }) => {
     draft.append('rebinding', 'allow', value.replace(/\.$/, ''))
     draft.say('taken', line, `rebinding.allow: ${value}`)
   },
   'cache-min-ttl': ttl('minTtlS'),
   'cache-max-ttl': ttl('maxTtlS'),
+  'cache-min-negative-ttl': leftOut('negative answers are kept as long as their zone says (RFC 2308)'),
+  'cache-max-negative-ttl': leftOut('negative answers are kept as long as their zone says (RFC 2308), at most 3 hours'),
   'msg-cache-size': cacheSize,
   'rrset-cache-size': cacheSize,
-  'serve-expired': (draft, { line, value }) => {
-    if (value === 'no') draft.set('cache', 'staleMaxS', 0)
-    draft.say(
-      value === 'no' ? 'taken' : 'same',
-      line,
-      value === 'no' ? 'cache.staleMaxS: 0' : 'an expired answer is used while no resolver has a newer one',
-    )
+  'serve-expired': (draft, { line }, server) => {
+    if (lastOf(server, 'serve-expired') === 'yes') return draft.say('same', line, STALE)
+    draft.set('cache', 'staleMaxS', 0)
+    draft.say('taken', line, 'cache.staleMaxS: 0')
   },
-  'serve-expired-ttl': (draft, { line, value }) => {
-    const seconds = Math.min(86_400, Number(value))
-    if (!Number.isInteger(seconds)) return draft.say('left out', line, 'it is not a whole number')
-    draft.set('cache', 'staleMaxS', seconds)
-    draft.say('taken', line, `cache.staleMaxS: ${seconds}`)
-  },
+  'serve-expired-ttl': staleTtl,
+  'serve-expired-reply-ttl': onlyIf(['30'], 'an expired answer has a TTL of 30 s'),
+  'serve-expired-client-timeout': onlyIf(['1800'], 'an expired answer is used after 1.8 s without a newer one'),
   prefetch: (draft, { line, value }) => {
     draft.set('cache', 'prefetch', value === 'yes')
     draft.say('taken', line, `cache.prefetch: ${value === 'yes'}`)
   },
+  'ip-ratelimit': queryLimit,
   username: (draft, { line, value }) => {
-    if (value !== '') draft.settings.user = value
-    draft.say('taken', line, value === '' ? 'no other user' : `user: ${value}`)
+    if (value === '') return draft.say('same', line, 'the service keeps the user that starts it')
+    draft.settings.user = value
+    draft.say('taken', line, `user: ${value}`)
   },
   verbosity: leftOut(LOG),
-  'log-queries': always('no', LOG),
-  'log-replies': always('no', LOG),
   'use-syslog': leftOut(LOG),
   logfile: leftOut(LOG),
-  'tls-cert-bundle': same('the roots that come with Node are used; a resolver may have its own "caFile"'),
-  'tls-upstream': always('yes', 'resolvers are asked over encrypted transports only'),
-  'ssl-upstream': always('yes', 'resolvers are asked over encrypted transports only'),
-  'do-not-query-localhost': leftOut('which servers are asked is the trusted set'),
-  'hide-identity': always('yes', 'questions of the class CH are refused'),
-  'hide-version': always('yes', 'questions of the class CH are refused'),
-  'do-ip4': same('both families are used, as the network has them'),
-  'do-ip6': same('both families are used, as the network has them'),
-  'do-udp': same('clients are served over UDP and TCP'),
-  'do-tcp': same('clients are served over UDP and TCP'),
-  'prefer-ip6': same('both families are tried; the faster one wins'),
-  'module-config': leftOut(DNSSEC),
-  'dns64-prefix': (draft, { line, value }) => {
-    draft.settings.dns64 = { prefix: value }
-    draft.say('taken', line, `dns64.prefix: ${value}`)
-  },
+  'tls-cert-bundle': certificates,
+  'ssl-cert-bundle': certificates,
+  'tls-system-cert': always('no', ROOTS),
+  'tls-win-cert': always('no', ROOTS),
+  'tls-upstream': always('yes', ENCRYPTED),
+  'ssl-upstream': always('yes', ENCRYPTED),
+  'do-not-query-localhost': leftOut(TRUSTED),
+  'do-not-query-address': leftOut(TRUSTED),
+  'hide-identity': always('yes', CHAOS),
+  'hide-version': always('yes', CHAOS),
+  'hide-trustanchor': always('yes', CHAOS),
+  identity: onlyIf([''], CHAOS),
+  version: onlyIf([''], CHAOS),
+  'do-ip4': always('yes', FAMILIES),
+  'do-ip6': always('yes', FAMILIES),
+  'prefer-ip4': always('no', 'both families are tried; the faster one wins'),
+  'prefer-ip6': always('no', 'both families are tried; the faster one wins'),
+  'do-udp': always('yes', 'clients are served over UDP and TCP'),
+  'do-tcp': always('yes', 'clients are served over UDP and TCP'),
+  'do-daemonize': always('no', 'the process stays in the foreground'),
+  'module-config': modules,
+  'dns64-prefix': dns64Prefix,
   'domain-insecure': same('nothing is validated here, so nothing needs an exception'),
   directory: same('files are relative to the configuration'),
-  chroot: leftOut('the service is confined by its systemd unit'),
-  pidfile: same('the process is found without a file'),
+  chroot: onlyIf([''], 'the service is confined by its systemd unit'),
+  pidfile: onlyIf([''], 'no file with the process id is written'),
   ede: always('yes', 'extended errors are always given'),
   'ede-serve-expired': always('yes', 'extended errors are always given'),
-  'minimal-responses': leftOut('answers of the resolver are passed on as they are'),
-  'unwanted-reply-threshold': same('a reply that matches no question is ignored and counted'),
-  'max-udp-size': same('replies over UDP have at most 1232 octets'),
-  'edns-buffer-size': same('replies over UDP have at most 1232 octets'),
-  'do-not-query-address': leftOut('which servers are asked is the trusted set'),
+  'minimal-responses': always('no', 'answers of the resolver are passed on as they are'),
+  'deny-any': always('no', 'questions for ANY are asked like others'),
+  'rrset-roundrobin': always('no', 'the order of the records is that of the resolver'),
+  'unblock-lan-zones': always('no', 'reverse names of private addresses are answered here; write rules of "forward" for their zones'),
+  'unwanted-reply-threshold': onlyIf(['0'], 'replies that match no question are ignored and counted; the cache is not cleared'),
+  'max-udp-size': onlyIf(['1232'], PACKET),
+  'edns-buffer-size': onlyIf(['1232'], PACKET),
 }
 
-const GROUPS: readonly (readonly [RegExp, string])[] = [
+/** The reasons for all other keys, which are left out; undefined: the key has no counterpart. */
+const GROUPS: readonly (readonly [RegExp, string | undefined])[] = [
+  [/^log-/, LOG],
+  [/^(ratelimit|ip-ratelimit|wait-limit|discard-timeout|serve-|ip-|nsid|deny-|rrset-roundrobin|do-)/, undefined],
+  [/^outgoing-(interface|port)/, 'the system chooses the addresses and ports that queries come from'],
   [
-    /^(num-|so-|outgoing-|incoming-|msg-buffer|msg-cache-slabs|rrset-cache-slabs|infra-|key-cache|neg-cache|jostle|stream-wait|tcp-|udp-|ip-|max-reuse|delay-close|edns-tcp|sock-queue|serve-expired|http-|ratelimit|wait-limit|discard-timeout)/,
+    /^(num-|so-|outgoing-|incoming-|msg-buffer|msg-cache-slabs|rrset-cache-slabs|infra-|key-cache|neg-cache|jostle|stream-wait|tcp-|udp-|max-reuse|delay-close|edns-tcp|sock-queue|max-query)/,
     PERFORMANCE,
   ],
+  [/^(send-client|client-subnet|max-client-subnet|min-client-subnet)/, 'a part of the address of a client is never sent'],
   [
-    /^(root-|qname-|harden-|target-|use-caps|low-rtt|fast-server|aggressive|prefetch-key|do-daemonize|disable-dnssec-lame|iter-|cache-max-negative|deny-any|rrset-roundrobin|unblock|insecure-lan|unknown-server|max-|send-client|client-subnet|val-nsec3|hide-)/,
+    /^(root-hints|qname-|harden-|target-|use-caps|low-rtt|fast-server|aggressive|prefetch-key|disable-dnssec-lame|iter-|unknown-server|max-sent|caps-exempt|caps-whitelist)/,
     RECURSION,
   ],
-  [/^(val-|trust|auto-trust|trusted-keys|dlv|root-key|sign|permit-small|fake|root-key-sentinel)/, DNSSEC],
-  [/^(log-|statistics|extended-statistics|shm)/, LOG],
-  [/^(tls-|ssl-|https-|quic-)/, 'this program serves DNS over UDP and TCP to this host and its network only'],
+  [/^(val-|trust|auto-trust|trusted-keys|dlv|root-key|sign|permit-small|fake|insecure-lan|ignore-cd)/, DNSSEC],
+  [/^(statistics|extended-statistics|shm)/, 'the page and the metrics have counters; write the setting "page"'],
+  [/^(tls-|ssl-|https-|http-|quic-)/, SERVES],
   [
-    /^(define-tag|local-zone-|access-control-|interface-|response-ip|local-data-|outbound|dnscrypt|ipset|cachedb|dns64|nat64|python|dynlib|control-)/,
+    /^(define-tag|local-zone-|access-control-|interface-|local-data-)/,
     'it has no counterpart; views give some clients their own lists and answers',
   ],
+  [/^response-ip/, 'lists of the format "rpz" block addresses in answers'],
+  [/^(outbound|dnscrypt|ipset|cachedb|dns64|nat64|python|dynlib|control-|hide-)/, undefined],
 ]
 
 function serverRule(key: string): Rule | undefined {
   const found = SERVER[key]
   if (found !== undefined) return found
-  const says = GROUPS.find(([pattern]) => pattern.test(key))?.[1]
-  return says === undefined ? undefined : leftOut(says)
+  const group = GROUPS.find(([pattern]) => pattern.test(key))
+  if (group === undefined) return undefined
+  const [, says = `${key} has no counterpart`] = group
+  return key.startsWith('log-') ? always('no', says) : leftOut(says)
 }
 
-function forwardZone(draft: Draft, clause: Clause) {
-  const zone = clause.lines.find(({ key }) => key === 'name')?.value.replace(/\.$/, '') ?? ''
-  const isTls = clause.lines.some(({ key, value }) => /^forward-(tls|ssl)-upstream$/.test(key) && value === 'yes')
-  for (const { key, value, line } of clause.lines) {
+const isTlsKey = (key: string) => /^forward-(tls|ssl)-upstream$/.test(key)
+
+function forwardZone(draft: Draft, { lines, line: first }: Clause, isTlsEverywhere: boolean) {
+  const zone = lastOf(lines, 'name')?.replace(/\.$/, '')
+  const isTls = isTlsEverywhere || lines.some(({ key, value }) => isTlsKey(key) && value === 'yes')
+  if (zone === undefined) draft.say('left out', first, 'the zone has no name')
+  for (const { key, value, line } of lines) {
     if (key === 'name') draft.say('same', line, 'its servers follow')
-    else if (/^forward-(tls|ssl)-upstream$/.test(key)) draft.say('same', line, 'resolvers are asked over encrypted transports only')
-    else if (key === 'forward-addr') {
-      const server = isTls && !/[@#]/.test(value) ? `${value}@853` : value
-      if (zone === '') draft.useResolver(server, line)
+    else if (isTlsKey(key)) {
+      const isWished = isTls || zone !== ''
+      draft.say(isWished ? 'same' : 'left out', line, isTls || zone === '' ? ENCRYPTED : 'its servers are asked in cleartext')
+    } else if (key === 'forward-addr') {
+      const server = serverText(value, isTls)
+      if (zone === undefined) draft.say('left out', line, 'the zone has no name')
+      else if (zone === '') draft.useResolver(server, line)
       else draft.forwardZone(zone, server, line)
     } else if (key === 'forward-host') draft.say('left out', line, `${value}: write the address of the server; its name is never looked up`)
     else if (key === 'forward-first') draft.say(value === 'no' ? 'same' : 'left out', line, 'a forwarded zone never goes to other servers')
+    else if (key === 'forward-no-cache') draft.say(value === 'no' ? 'same' : 'left out', line, 'answers are always kept in memory')
     else draft.say('left out', line, `${key} has no counterpart`)
   }
 }
 
+/**
+ * Converts `ADDRESS@PORT#NAME`. Without TLS, the name has no meaning. With TLS, it may be absent.
+ */
+function serverText(value: string, isTls: boolean): string {
+  const [place = '', name] = value.split('#')
+  const [address = '', port] = place.split('@')
+  if (!isTls) return place
+  return name === undefined ? `tls://${address.includes(':') ? `[${address}]` : address}${port === undefined ? '' : `:${port}`}` : value
+}
+
 /** Imports unbound.conf. */
 export function fromUnbound(draft: Draft): void {
-  for (const clause of clausesOf(draft)) {
+  const clauses = clausesOf(draft)
+  const server = clauses.flatMap(({ name, lines }) => (name === 'server' ? lines : []))
+  const isTls = server.some(({ key, value }) => /^(tls|ssl)-upstream$/.test(key) && value === 'yes')
+  readClients(draft, server)
+  for (const clause of clauses) {
     draft.say('same', clause.line, 'a section header; its lines follow')
-    if (clause.name === 'forward-zone') forwardZone(draft, clause)
+    if (clause.name === 'forward-zone') forwardZone(draft, clause, isTls)
     else
       for (const line of clause.lines) {
         const rule = clause.name === 'server' ? serverRule(line.key) : undefined
-        if (rule !== undefined) rule(draft, line, clause)
+        if (rule !== undefined) rule(draft, line, server)
         else draft.say('left out', line.line, CLAUSES[clause.name] ?? `${line.key} is not known`)
       }
   }
@@ -291,8 +340,8 @@ export function fromUnbound(draft: Draft): void {
 
 const CLAUSES: Readonly<Record<string, string>> = {
   'remote-control': REMOTE,
-  'stub-zone': 'a zone with its own name servers is forwarded to a resolver, which this program asks recursively',
-  'auth-zone': 'zones are not served; a list of the format "rpz" blocks names, and answers give records',
+  'stub-zone': 'name servers of a stub zone cannot be asked; write a rule of "forward" to a resolver that knows the zone',
+  'auth-zone': 'zones are not served; a list of the format "rpz" blocks names, and "answers" defines records',
   rpz: 'write a list of the format "rpz" with its file or url',
   view: 'write a view with the addresses of its clients',
   python: 'modules are not loaded',
@@ -301,30 +350,4 @@ const CLAUSES: Readonly<Record<string, string>> = {
   dnstap: LOG,
   dynlib: 'modules are not loaded',
   ipset: 'it has no counterpart',
-}
-
-function clausesOf(draft: Draft): readonly Clause[] {
-  const clauses: { name: string; line: number; lines: Line[] }[] = []
-  for (const [at, text] of draft.lines.entries()) {
-    const line = at + 1
-    const [, key = '', rest = ''] = /^\s*([a-z0-9-]+):\s*(.*)$/i.exec(text) ?? []
-    const value = unquoted(rest)
-    if (key === '') continue
-    if (/^include(-toplevel)?$/.test(key)) draft.say('left out', line, `${value}: a separate file; import it too`)
-    else if (value === '' && !(clauses.at(-1)?.name === 'server' && key === 'username') && !/^(username|chroot|logfile)$/.test(key))
-      clauses.push({ name: key, line, lines: [] })
-    else clauses.at(-1)?.lines.push({ line, key, value })
-  }
-  return clauses
-}
-
-/**
- * Removes quotes and a comment from a value. A part of the value may be quoted, as in `"lan."
- * static`.
- */
-function unquoted(text: string): string {
-  const [, double, single, rest = ''] = /^(?:"((?:\\.|[^"\\])*)"|'([^']*)')(.*)$/.exec(text) ?? []
-  const first = double?.replace(/\\(.)/g, '$1') ?? single
-  if (first === undefined) return text.replace(/(^|\s+)#.*$/, '').trim()
-  return `${first} ${rest.replace(/(^|\s+)#.*$/, '').trim()}`.trim()
 }
