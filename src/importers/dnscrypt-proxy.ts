@@ -72,7 +72,10 @@ const SERVER_IDS: Readonly<Record<string, string>> = {
   'dnsforge.de': '',
 }
 
+/** Drafts whose file has `server_names`; other servers of the file are then not used. */
+const namesServers = new WeakSet<Draft>()
 const serverNames: Rule = (draft, { value, from, to }) => {
+  if (texts(value).length > 0) namesServers.add(draft)
   for (const name of texts(value)) {
     const address = draft.stamps.get(name) ?? SERVER_IDS[name] ?? ''
     if (address === '')
@@ -171,7 +174,7 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   cache: on('answers are always kept in memory'),
   cache_min_ttl: number('cache', 'minTtlS', 0, 604_800),
   cache_max_ttl: number('cache', 'maxTtlS', 0, 604_800),
-  cache_size: same('the size of the cache is in octets ("cache.maxBytes"), and 32 MiB hold about 150,000 answers'),
+  cache_size: leftOut('the size of the cache is in octets ("cache.maxBytes"), and 32 MiB hold about 150,000 answers'),
   cache_neg_min_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308)'),
   cache_neg_max_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308), at most 3 hours'),
   cache_neg_ttl: leftOut('negative answers are kept as long as their zone says (RFC 2308)'),
@@ -180,12 +183,13 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   cloak_ptr: off('reverse names are written as answers of the type PTR'),
   forwarding_rules: forwarding,
   user_name: (draft, { value, from, to }) => {
+    if (value === '') return draft.say('same', from, 'the service keeps the user that starts it', to)
     draft.settings.user = value
     draft.say('taken', from, `user: ${String(value)}`, to)
   },
   max_clients: same('clients and connections are limited'),
   ipv4_servers: on('addresses of both families are used'),
-  ipv6_servers: same('addresses of both families are used, as the network has them'),
+  ipv6_servers: on('addresses of both families are used, as the network has them'),
   dnscrypt_servers: leftOut('the trusted set and "use" choose the resolvers'),
   doh_servers: leftOut('the setting "transports" chooses the transports'),
   odoh_servers: off('Oblivious DoH has its own settings'),
@@ -193,7 +197,7 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nofilter: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   disabled_server_names: leftOut('only resolvers of "use" are asked'),
-  force_tcp: same('all transports to resolvers are over TCP'),
+  force_tcp: same('the default transports are over TCP'),
   http3: off('HTTP/3 is not a transport of this program'),
   http3_probe: off('HTTP/3 is not a transport of this program'),
   keepalive: same('connections are kept as long as they are useful'),
@@ -202,7 +206,7 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   blocked_query_response: (draft, { value, from, to }) => {
     const reply =
       { refused: 'refused', hinfo: 'nxdomain', nxdomain: 'nxdomain' }[String(value)] ??
-      (String(value).startsWith('a:') ? 'null-address' : undefined)
+      (/^a:0\.0\.0\.0(,\s*aaaa:\[?::\]?)?$/.test(String(value)) ? 'null-address' : undefined)
     if (reply === undefined) return draft.say('left out', from, 'the setting "reply" of each list chooses the answer to blocked names', to)
     draft.settings.reply = reply
     draft.say('taken', from, `lists[].reply: ${reply}`, to)
@@ -212,8 +216,8 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   block_undelegated: on('names that the public DNS does not have never leave this host'),
   reject_ttl: leftOut('how long blocked answers are kept cannot be set'),
   lb_strategy: leftOut('the resolver that answers best is chosen by measurement'),
-  lb_estimator: same('the resolver that answers best is chosen by measurement'),
-  hot_reload: same('files are read again when they change'),
+  lb_estimator: on('the resolver that answers best is chosen by measurement'),
+  hot_reload: on('files are read again when they change'),
   log_level: leftOut('the level is "log.level", in words'),
   log_file: leftOut('events are written to standard error; systemd keeps them'),
   log_file_latest: leftOut('events are written to standard error; systemd keeps them'),
@@ -230,10 +234,11 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   netprobe_address: same('network changes are detected without sending anything'),
   offline_mode: off('names are resolved'),
   edns_client_subnet: leftOut('a part of the address of a client is never sent'),
-  tls_disable_session_tickets: same('TLS sessions are dropped when the network changes'),
+  tls_disable_session_tickets: (draft, { value, from, to }) =>
+    draft.say(value === false ? 'same' : 'left out', from, 'TLS sessions are resumed until the network changes', to),
   tls_cipher_suite: leftOut('TLS settings are safe by default; each resolver may have other ones'),
   tls_prefer_rsa: off('TLS has safe settings'),
-  enable_hot_reload: same('files are read again when they change'),
+  enable_hot_reload: on('files are read again when they change'),
   dnscrypt_ephemeral_keys: leftOut('it belongs to DNSCrypt'),
 }
 
@@ -250,7 +255,7 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
   nx_log: leftOut(NO_LOG),
   sources: leftOut('lists of resolvers are imported with "enigm-dns resolvers import"'),
   static: (draft, { table: [, name = ''], value, from, to }) => {
-    if (draft.use.size === 0) draft.useResolver(String(value), from, to)
+    if (!namesServers.has(draft)) draft.useResolver(String(value), from, to)
     else draft.say('same', from, `${name} is used if server_names has it`, to)
   },
   schedules: leftOut('a list has its own times with "when"'),

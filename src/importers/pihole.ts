@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { EnigmError } from '../errors.ts'
-import type { Draft } from './draft.ts'
+import { DNSSEC, type Draft } from './draft.ts'
 import { slug } from './places.ts'
 import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
 
@@ -19,10 +19,11 @@ export function fromPihole(draft: Draft): void {
     fromToml(draft)
     return
   }
+  const vars = new Map(kind === 'setupVars.conf' ? draft.lines.map((text) => variableOf(text.trim())) : [])
   for (const [at, text] of draft.lines.entries()) {
     const line = text.trim()
     if (line === '' || line.startsWith('#')) continue
-    if (kind === 'setupVars.conf') setupVar(draft, at + 1, line)
+    if (kind === 'setupVars.conf') setupVar(draft, at + 1, line, vars)
     else if (kind === 'dnsmasq') dnsmasq(draft, at + 1, line)
     else if (kind === 'hosts') hostsLine(draft, at + 1, line)
     else adlist(draft, at + 1, line)
@@ -86,7 +87,7 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
   }
   if (option === 'address') return addressOption(draft, at, value, to)
   if (option === 'server' || option === 'rev-server') return serverOption(draft, at, option, value, to)
-  if (option === 'local') return draft.say('left out', at, `${value}: only this host has the names of this zone; write them as answers`, to)
+  if (option === 'local') return draft.say('left out', at, `${value}: ${ONLY_HERE}`, to)
   if (option === 'addn-hosts' && value !== '') {
     draft.hosts.add(value)
     return draft.say('taken', at, `hosts: ${value}`, to)
@@ -98,23 +99,46 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
   }
   if (/^(dhcp|ra-|enable-ra|enable-tftp|tftp|pxe)/.test(option))
     return draft.say('left out', at, 'addresses are not given out by this program', to)
-  const says = DNSMASQ[option]
-  draft.say(says === undefined ? 'left out' : 'same', at, says ?? `${option} has no counterpart`, to)
+  if (option === 'stop-dns-rebind') {
+    draft.set('rebinding', 'protect', true)
+    return draft.say('taken', at, 'rebinding.protect: answers with private addresses become empty', to)
+  }
+  if (option === 'rebind-domain-ok') {
+    const zones = value.split('/').filter((zone) => zone !== '')
+    for (const zone of zones) draft.append('rebinding', 'allow', zone)
+    return draft.say('taken', at, `rebinding.allow: ${zones.join(', ')}`, to)
+  }
+  if (option === 'max-cache-ttl' || option === 'min-cache-ttl')
+    return ttlOption(draft, at, option === 'max-cache-ttl' ? 'maxTtlS' : 'minTtlS', value, to)
+  if (option === 'user' && value !== '') {
+    draft.settings.user = value
+    return draft.say('taken', at, `user: ${value}`, to)
+  }
+  const [verdict, says] = DNSMASQ[option] ?? ['left out', `${option} is not imported`]
+  draft.say(verdict, at, says, to)
 }
 
-const DNSMASQ: Readonly<Record<string, string>> = {
-  'domain-needed': 'single labels never leave this host',
-  'bogus-priv': 'reverse names of private addresses never leave this host',
-  'no-resolv': 'the DNS of the system is never asked',
-  'no-poll': 'the DNS of the system is never asked',
-  'stop-dns-rebind': 'write "rebinding.protect"',
-  'localise-queries': 'it belongs to hosts with several networks',
-  'all-servers': 'the resolver that answers best is chosen by measurement',
-  'no-hosts': 'no hosts file is read unless "hosts" names it',
-  'bind-interfaces': 'only addresses of "listen" are opened',
-  'bind-dynamic': 'only addresses of "listen" are opened',
-  'cache-size': 'the size of the cache is "cache.maxBytes"',
-  dnssec: 'the resolvers validate; their AD bit is passed on',
+const ONLY_HERE = 'only this host has the names of this zone; write them as answers'
+
+const DNSMASQ: Readonly<Record<string, readonly ['same' | 'left out', string]>> = {
+  'domain-needed': ['same', 'single labels never leave this host'],
+  'bogus-priv': ['same', 'reverse names of private addresses never leave this host'],
+  'no-resolv': ['same', 'the DNS of the system is never asked'],
+  'no-poll': ['same', 'the DNS of the system is never asked'],
+  'localise-queries': ['left out', 'clients of all networks get the same answers; a view may have other ones'],
+  'all-servers': ['left out', 'the resolver that answers best is chosen by measurement'],
+  'no-hosts': ['same', 'no hosts file is read unless "hosts" has it'],
+  'bind-interfaces': ['same', 'only addresses of "listen" are opened'],
+  'bind-dynamic': ['same', 'only addresses of "listen" are opened'],
+  'cache-size': ['left out', 'the size of the cache is in octets ("cache.maxBytes")'],
+  dnssec: ['left out', DNSSEC],
+}
+
+function ttlOption(draft: Draft, at: number, key: 'minTtlS' | 'maxTtlS', value: string, to: number) {
+  if (!/^\d+$/.test(value)) return draft.say('left out', at, 'it is not a whole number', to)
+  const seconds = Math.min(604_800, Number(value))
+  draft.set('cache', key, seconds)
+  draft.say('taken', at, `cache.${key}: ${seconds}`, to)
 }
 
 /** Imports `/zone/address`: an address for a name and everything below it. */
@@ -137,7 +161,7 @@ function serverOption(draft: Draft, at: number, option: string, value: string, t
   if (option === 'rev-server') {
     const [network = '', server = ''] = value.split(',')
     const zone = reverseZone(network)
-    if (zone === undefined) return draft.say('left out', at, `${network}: the prefix length must be a multiple of 8 (IPv4) or 4 (IPv6)`, to)
+    if (zone === undefined) return draft.say('left out', at, `${network}: ${WHOLE_LABELS}`, to)
     return draft.forwardZone(zone, server, at, to)
   }
   const parts = value.split('/')
@@ -145,7 +169,8 @@ function serverOption(draft: Draft, at: number, option: string, value: string, t
   const server = parts.at(-1) ?? ''
   for (const zone of parts.slice(1, -1)) {
     if (zone === '') draft.say('left out', at, 'single labels are never sent; write an answer or a hosts file for them', to)
-    else if (server === '' || server === '#') draft.say('same', at, `${zone} is resolved as all other names`, to)
+    else if (server === '') draft.say('left out', at, `${zone}: ${ONLY_HERE}`, to)
+    else if (server === '#') draft.exceptZone(zone, at, to)
     else draft.forwardZone(zone, server, at, to)
   }
 }
@@ -165,49 +190,53 @@ function reverseZone(network: string): string | undefined {
     .join('.')}.in-addr.arpa`
 }
 
+const WHOLE_LABELS = 'only IPv4 networks with the prefix length 8, 16, 24 or 32 have one reverse zone here'
 const NO_RECORD = 'queries are never recorded'
 const WEB = 'this program has its own page: the setting "page"'
 const DHCP = 'addresses are not given out by this program'
 
-function setupVar(draft: Draft, at: number, line: string) {
-  const [, key = '', raw = ''] = /^([A-Z0-9_]+)=(.*)$/i.exec(line) ?? []
-  const value = raw.replace(/^"(.*)"$/, '$1')
+function setupVar(draft: Draft, at: number, line: string, vars: ReadonlyMap<string, string>) {
+  const [key, value] = variableOf(line)
   if (/^PIHOLE_DNS_\d+$/.test(key)) return draft.useResolver(value, at)
-  if (/^REV_SERVER/.test(key)) return reverseServer(draft, at, key, value)
+  if (/^REV_SERVER/.test(key)) return reverseServer(draft, at, key, vars)
   if (/^(WEB|API_|TEMPERATURE|ADMIN|BLOCKINGMODE)/.test(key))
     return draft.say('left out', at, key === 'BLOCKINGMODE' ? 'the setting "reply" of each list chooses the answer to blocked names' : WEB)
   if (/^DHCP/.test(key)) return draft.say(value === 'false' || value === '' ? 'same' : 'left out', at, DHCP)
-  const says = SETUP_VARS[key]
-  draft.say(says?.[0] ?? 'left out', at, says?.[1] ?? `${key || line} is not known`)
+  const [sameIf, says] = SETUP_VARS[key] ?? [undefined, `${key || line} is not known`]
+  draft.say(value === sameIf ? 'same' : 'left out', at, says)
 }
 
-const SETUP_VARS: Readonly<Record<string, readonly ['same' | 'left out', string]>> = {
-  PIHOLE_INTERFACE: ['left out', 'write "listen" with an address of the interface'],
-  IPV4_ADDRESS: ['left out', 'write "listen" with the address'],
-  IPV6_ADDRESS: ['left out', 'write "listen" with the address'],
-  DNSMASQ_LISTENING: ['left out', 'write "listen" and "allowFrom"'],
-  QUERY_LOGGING: ['left out', NO_RECORD],
-  PRIVACYLEVEL: ['same', NO_RECORD],
-  INSTALL_WEB_SERVER: ['left out', WEB],
-  INSTALL_WEB_INTERFACE: ['left out', WEB],
-  LIGHTTPD_ENABLED: ['left out', WEB],
-  CACHE_SIZE: ['left out', 'the size of the cache is in octets ("cache.maxBytes")'],
-  DNS_FQDN_REQUIRED: ['same', 'single labels never leave this host'],
-  DNS_BOGUS_PRIV: ['same', 'reverse names of private addresses never leave this host'],
-  DNSSEC: ['same', 'the resolvers validate; their AD bit is passed on'],
-  BLOCKING_ENABLED: ['same', 'lists apply unless "enigm-dns pause" is on'],
+function variableOf(line: string): readonly [key: string, value: string] {
+  const [, key = '', raw = ''] = /^([A-Z0-9_]+)=(.*)$/i.exec(line) ?? []
+  return [key, raw.replace(/^"(.*)"$/, '$1')]
 }
 
-const reverseParts = new WeakMap<Draft, Record<string, string>>()
-/** Imports the conditional forwarding of version 5: four keys that belong together. */
-function reverseServer(draft: Draft, at: number, key: string, value: string) {
-  const parts = reverseParts.get(draft) ?? {}
-  reverseParts.set(draft, { ...parts, [key]: value })
-  if (key === 'REV_SERVER_DOMAIN' && value !== '' && parts.REV_SERVER_TARGET !== undefined)
-    return draft.forwardZone(value, parts.REV_SERVER_TARGET, at)
-  if (key === 'REV_SERVER_TARGET' && parts.REV_SERVER_CIDR !== undefined) {
-    const zone = reverseZone(parts.REV_SERVER_CIDR)
-    if (zone !== undefined) return draft.forwardZone(zone, value, at)
+/** The value with which a variable is as in enigm-dns (undefined: none), and the reason. */
+const SETUP_VARS: Readonly<Record<string, readonly [sameIf: string | undefined, says: string]>> = {
+  PIHOLE_INTERFACE: [undefined, 'write "listen" with an address of the interface'],
+  IPV4_ADDRESS: [undefined, 'write "listen" with the address'],
+  IPV6_ADDRESS: ['', 'write "listen" with the address'],
+  DNSMASQ_LISTENING: [undefined, 'write "listen" and "allowFrom"'],
+  QUERY_LOGGING: ['false', NO_RECORD],
+  PRIVACYLEVEL: ['3', NO_RECORD],
+  INSTALL_WEB_SERVER: ['false', WEB],
+  INSTALL_WEB_INTERFACE: ['false', WEB],
+  LIGHTTPD_ENABLED: ['false', WEB],
+  CACHE_SIZE: [undefined, 'the size of the cache is in octets ("cache.maxBytes")'],
+  DNS_FQDN_REQUIRED: ['true', 'single labels never leave this host'],
+  DNS_BOGUS_PRIV: ['true', 'reverse names of private addresses never leave this host'],
+  DNSSEC: ['false', DNSSEC],
+  BLOCKING_ENABLED: ['true', 'lists apply unless "enigm-dns pause" is on'],
+}
+
+/** Imports the conditional forwarding of version 5: four keys in any order. */
+function reverseServer(draft: Draft, at: number, key: string, vars: ReadonlyMap<string, string>) {
+  const [target = '', cidr = '', domain = ''] = ['TARGET', 'CIDR', 'DOMAIN'].map((part) => vars.get(`REV_SERVER_${part}`))
+  if (vars.get('REV_SERVER') !== 'true') return draft.say('same', at, 'the forwarding of the home network is off')
+  if (key === 'REV_SERVER_DOMAIN' && domain !== '' && target !== '') return draft.forwardZone(domain, target, at)
+  if (key === 'REV_SERVER_CIDR' && cidr !== '' && target !== '') {
+    const zone = reverseZone(cidr)
+    return zone === undefined ? draft.say('left out', at, `${cidr}: ${WHOLE_LABELS}`) : draft.forwardZone(zone, target, at)
   }
   draft.say('same', at, 'it belongs to the forwarding of the home network')
 }
@@ -234,7 +263,7 @@ const TOML: Readonly<Record<string, Rule>> = {
     const [active = '', network = '', server = '', zone = ''] = text.split(',').map((field) => field.trim())
     if (active !== 'true') return draft.say('same', from, `${network}: it is off`, to)
     const reverse = reverseZone(network)
-    if (reverse === undefined) draft.say('left out', from, `${network}: the prefix length must be a multiple of 8 (IPv4) or 4 (IPv6)`, to)
+    if (reverse === undefined) draft.say('left out', from, `${network}: ${WHOLE_LABELS}`, to)
     else draft.forwardZone(reverse, server, from, to)
     if (zone !== '') draft.forwardZone(zone, server, from, to)
   }),
@@ -244,7 +273,7 @@ const TOML: Readonly<Record<string, Rule>> = {
   'dns.listeningMode': (draft, { from, to }) => draft.say('left out', from, 'write "listen" and "allowFrom"', to),
   'dns.domainNeeded': flag(true, 'single labels never leave this host'),
   'dns.bogusPriv': flag(true, 'reverse names of private addresses never leave this host'),
-  'dns.dnssec': flag(true, 'the resolvers validate; their AD bit is passed on'),
+  'dns.dnssec': (draft, { value, from, to }) => draft.say(value === false ? 'same' : 'left out', from, DNSSEC, to),
   'dns.queryLogging': flag(false, NO_RECORD),
   'dns.blocking.active': flag(true, 'lists apply unless "enigm-dns pause" is on'),
   'dns.blocking.mode': (draft, { value, from, to }) => {
@@ -260,15 +289,23 @@ const TOML: Readonly<Record<string, Rule>> = {
       to,
     )
   },
+  'dns.cache.optimizer': (draft, { value, from, to }) => {
+    if (typeof value !== 'number' || !Number.isInteger(value)) return draft.say('left out', from, 'it is not a whole number', to)
+    // In Pi-hole, 0 means no limit, and a negative number switches expired answers off.
+    const seconds = value === 0 ? 86_400 : Math.min(86_400, Math.max(0, value))
+    draft.set('cache', 'staleMaxS', seconds)
+    draft.say('taken', from, `cache.staleMaxS: ${seconds}`, to)
+  },
+  'dns.specialDomains.mozillaCanary': flag(true, 'the canary domain of Firefox gets "no such name" here'),
+  'dns.specialDomains.designatedResolver': flag(true, 'resolver.arpa has no data here'),
+  'dns.specialDomains.iCloudPrivateRelay': flag(false, 'write a list with mask.icloud.com and mask-h2.icloud.com'),
   'misc.dnsmasq_lines': each((draft, text, from, to) => dnsmasq(draft, from, text, to)),
 }
 const TABLES: readonly (readonly [RegExp, 'same' | 'left out', string])[] = [
   [/^dns\.cache\.size$/, 'left out', 'the size of the cache is in octets ("cache.maxBytes")'],
-  [/^dns\.cache\./, 'same', 'answers are kept, and expired ones are used while no resolver has a newer one ("cache")'],
   [/^dns\.rateLimit/, 'left out', 'write "clientQueriesPerS", the queries a second of one client'],
-  [/^dns\.specialDomains/, 'same', 'the canary of browsers and resolver.arpa are answered here'],
   [
-    /^dns\.(CNAMEdeepInspect|blockESNI|blockTTL|EDNS0ECS|ignoreLocalhost|showDNSSEC|analyzeOnlyAandAAAA|piholePTR|replyWhenBusy|reply|expandHosts|domain|hostRecord|localise|blocking)/,
+    /^dns\.(cache|specialDomains|CNAMEdeepInspect|blockESNI|blockTTL|EDNS0ECS|ignoreLocalhost|showDNSSEC|analyzeOnlyAandAAAA|piholePTR|replyWhenBusy|reply|expandHosts|domain|hostRecord|localise|blocking)/,
     'left out',
     'it has no counterpart',
   ],

@@ -20,6 +20,8 @@ function read(source: ImportSource, lines: readonly string[]) {
 }
 const unbound = (...lines: readonly string[]) => read('unbound', ['server:', ...lines])
 const adguard = (...lines: readonly string[]) => read('adguardhome', ['dns:', ...lines.map((line) => `  ${line}`)])
+const dnscrypt = (...lines: readonly string[]) => read('dnscrypt-proxy', lines)
+const pihole = (...lines: readonly string[]) => read('pihole', lines)
 
 t.test('Unbound: the smallest block of access-control decides, in any order', async (t) => {
   const one = unbound('access-control: 10.0.0.4/31 refuse', 'access-control: 10.0.0.0/29 allow', 'access-control: 10.0.0.5 allow_snoop')
@@ -207,4 +209,51 @@ t.test('AdGuard Home: exceptions before their zone, no limits, and values that d
   same.push('refuse_any: false')
   for (const line of leftOut) t.match(adguard(line).of(line), [/^left out: /], line)
   for (const line of same) t.match(adguard(line).of(line), [/^same: /], line)
+})
+
+t.test('dnscrypt-proxy: values that differ are left out', async (t) => {
+  const leftOut = ['ipv6_servers = false', 'hot_reload = false', 'enable_hot_reload = false', 'tls_disable_session_tickets = true']
+  leftOut.push('cache_size = 4096', 'lb_estimator = false', "blocked_query_response = 'a:192.0.2.1,aaaa:2001:db8::1'")
+  for (const line of leftOut) t.match(dnscrypt(line).of(line), [/^left out: /], line)
+  const same = ['ipv6_servers = true', 'hot_reload = true', 'tls_disable_session_tickets = false', 'lb_estimator = true', "user_name = ''"]
+  for (const line of same) t.match(dnscrypt(line).of(line), [/^same: /], line)
+  t.notOk('user' in dnscrypt("user_name = ''").config)
+  const stamp = 'sdns://AgcAAAAAAAAABzEuMC4wLjEAEmRucy5jbG91ZGZsYXJlLmNvbQovZG5zLXF1ZXJ5'
+  const unnamed = dnscrypt("server_names = ['not-known']", "[static.'mine']", `stamp = '${stamp}'`)
+  t.notOk('use' in unnamed.config, 'a resolver that server_names does not have is not used')
+})
+
+t.test('Pi-hole: values that differ are left out, in every kind of file', async (t) => {
+  const vars = ['BLOCKING_ENABLED=false', 'DNS_FQDN_REQUIRED=false', 'DNS_BOGUS_PRIV=false', 'DNSSEC=true']
+  for (const line of vars) t.match(pihole('PIHOLE_DNS_1=1.1.1.1', line).of(line), [/^left out: /], line)
+  t.match(pihole('PIHOLE_DNS_1=1.1.1.1', 'QUERY_LOGGING=false').of('QUERY'), [/^same: /])
+  const forward = ['REV_SERVER_DOMAIN=fritz.box', 'REV_SERVER_TARGET=192.168.1.1', 'REV_SERVER_CIDR=192.168.1.0/24']
+  const both = { forward: [{ zone: 'fritz.box' }, { zone: '1.168.192.in-addr.arpa' }] }
+  t.match(pihole('PIHOLE_DNS_1=1.1.1.1', ...forward, 'REV_SERVER=true').config, both, 'in any order')
+  const off = pihole('PIHOLE_DNS_1=1.1.1.1', 'REV_SERVER=false', ...forward)
+  t.notOk('forward' in off.config)
+  t.match(off.of('DOMAIN'), [/^same: .*off/])
+
+  const toml = (table: string, line: string) => pihole(`[${table}]`, line)
+  t.strictSame(toml('dns.cache', 'optimizer = 3600').config.cache, { staleMaxS: 3600 })
+  t.strictSame(toml('dns.cache', 'optimizer = 0').config.cache, { staleMaxS: 86_400 }, '0 is no limit there')
+  t.strictSame(toml('dns.cache', 'optimizer = -1').config.cache, { staleMaxS: 0 })
+  t.match(toml('dns.cache', 'upstreamBlockedTTL = 60').of('upstream'), [/^left out: /])
+  t.match(toml('dns.specialDomains', 'mozillaCanary = false').of('moz'), [/^left out: /])
+  t.match(toml('dns.specialDomains', 'mozillaCanary = true').of('moz'), [/^same: /])
+  t.match(toml('dns.specialDomains', 'iCloudPrivateRelay = true').of('iCl'), [/^left out: /])
+  t.match(toml('dns.specialDomains', 'iCloudPrivateRelay = false').of('iCl'), [/^same: /])
+})
+
+t.test('dnsmasq: options that were said to be the same', async (t) => {
+  const forward = pihole('server=/www.corp.example/#', 'server=/corp.example/10.0.0.53', 'server=/only.example/')
+  t.strictSame(forward.config.forward, [{ zone: 'corp.example', cleartext: '10.0.0.53:53', except: ['www.corp.example'] }])
+  t.match(forward.of('only.example'), [/^left out: .*answers/])
+  const rebinding = pihole('stop-dns-rebind', 'rebind-domain-ok=/lan.example/corp.example/')
+  t.strictSame(rebinding.config.rebinding, { protect: true, allow: ['lan.example', 'corp.example'] })
+  t.strictSame(pihole('max-cache-ttl=600', 'min-cache-ttl=60', 'user=dnsmasq').config, {
+    cache: { maxTtlS: 600, minTtlS: 60 },
+    user: 'dnsmasq',
+  })
+  for (const line of ['cache-size=0', 'all-servers', 'localise-queries']) t.match(pihole(line, 'no-resolv').of(line), [/^left out: /], line)
 })
