@@ -1,7 +1,6 @@
 import type { Deadlines } from '../deadlines.ts'
 import { EnigmError } from '../errors.ts'
 import type { Protection } from '../resolve.ts'
-import { IDLE_MS } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { Pool } from './pool.ts'
 import { isGone, newSilence, type PooledConnection, type PoolListener, type PoolStrategy, type Silence } from './pooled-connection.ts'
@@ -184,9 +183,12 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     if (silence.watch !== undefined) this.#deadlines.remove(silence.watch)
   }
 
-  /** How long a connection may be idle, in ms. The resolver's own value counts if it is lower. */
+  /**
+   * How long a connection may be idle, in ms: the time that the link has learnt, or the time that
+   * the resolver states, whichever is shorter.
+   */
   #idleMs({ carrier: { idleMs } }: PooledConnection<P>): number {
-    return idleMs < IDLE_MS ? idleMs : this.#window.ms
+    return Math.min(idleMs, this.#window.ms)
   }
 
   /**

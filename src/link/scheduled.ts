@@ -2,7 +2,7 @@ import { type Deadline, Deadlines } from '../deadlines.ts'
 import { keptCopy as keptReply } from '../dns/response.ts'
 import { EnigmError } from '../errors.ts'
 import type { Ask, Carried, Protection, ScheduledLink, Transport } from '../resolve.ts'
-import { type CellCarrier, IDLE_MS, type Sent } from './carriers/carrier.ts'
+import type { CellCarrier, Sent } from './carriers/carrier.ts'
 import type { DialTarget, DialTools } from './dial/dialler.ts'
 import { IdleWatch } from './idle-watch.ts'
 import type { Renewable } from './on-demand.ts'
@@ -24,6 +24,11 @@ const SILENT_RTTS = 4
  */
 const DOUBT_MS = 300
 const DOUBT_RTTS = 2
+/**
+ * An idle connection is closed after this time, or sooner if the resolver says so. A closed
+ * connection reveals less to an observer than an idle one.
+ */
+const IDLE_MS = 30_000
 
 type ScheduledConnection<P extends Protection> = PooledConnection<P, CellCarrier<P>>
 

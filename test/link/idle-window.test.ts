@@ -81,3 +81,39 @@ t.test('a link that its resolver closes at 20 s is closed by us before that the 
   await clock.advance(200)
   t.ok(fresh.destroyed)
 })
+
+t.test(
+  'a link on a path that forgets connections early: the idle time that its resolver states does not prolong the learnt one',
+  async (t) => {
+    const { ask, dial, clock, carrier } = await upScene()
+    carrier.idleMs = 20_000
+    await clock.advance(10_000)
+    const lost = ask()
+    await clock.advance(300)
+    const fresh = await dial(1).up()
+    fresh.idleMs = 20_000
+    fresh.answer()
+    await lost
+    await clock.advance(1000)
+    const next = ask()
+    fresh.answer()
+    await next
+    await clock.advance(4900)
+    t.notOk(fresh.destroyed)
+    await clock.advance(200)
+    t.ok(fresh.destroyed, 'half of the 10 s that a connection did not survive')
+  },
+)
+
+t.test('a link that learnt 60 s is closed after the 45 s that its resolver states', async (t) => {
+  const { ask, clock, carrier } = await upScene()
+  carrier.idleMs = 45_000
+  await clock.advance(20_000)
+  const second = ask()
+  carrier.answer()
+  await second
+  await clock.advance(44_000)
+  t.notOk(carrier.destroyed)
+  await clock.advance(2000)
+  t.ok(carrier.destroyed)
+})

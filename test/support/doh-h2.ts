@@ -4,7 +4,6 @@ import { EnigmError } from '../../src/errors.ts'
 import {
   type Carrier,
   type CarrierTools,
-  IDLE_MS,
   type Loss,
   lost,
   type Sent,
@@ -46,7 +45,7 @@ interface Slot<P extends Protection> extends Linked<Slot<P>> {
  * is compared with. Same contract, same errors. It cannot write cells.
  */
 class NodeH2Carrier<P extends Protection = Protection> extends StreamCarrier<P> {
-  readonly idleMs = IDLE_MS
+  readonly idleMs = Number.POSITIVE_INFINITY
   readonly #path: Record<string, string>
   readonly #session: ClientHttp2Session
   readonly #open = new LinkedSet<Slot<P>>()

@@ -12,7 +12,7 @@ export class FakeCarrier implements Carrier<Authenticated> {
   readonly watcher: Watcher
   readonly clock: FakeClock
   readonly tickets: { readonly request: Uint8Array; readonly ticket: Ticket<Authenticated> }[] = []
-  idleMs = 30_000
+  idleMs = Number.POSITIVE_INFINITY
   silentSinceMs: number | undefined
   probes = 0
   /** Whether its protocol has a sign of life to ask for. */

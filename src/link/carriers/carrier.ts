@@ -13,12 +13,6 @@ import type { Connection } from '../dial/connect.ts'
  */
 export const MAX_IN_FLIGHT = 5000
 /**
- * An idle connection is closed after this time, or after another time that the resolver states or
- * that the link has learnt. A closed connection reveals less to an observer than an idle one.
- */
-export const IDLE_MS = 30_000
-
-/**
  * Fewer octets than this are no sign of life. So a peer that sends single octets slowly counts as
  * silent, and does not delay other queries.
  */
@@ -100,7 +94,10 @@ export interface Carrier<P extends Protection = Protection> extends Established<
   readonly waiting?: number
   /** Whether a reply has begun and is not complete. Over DoT it delays all replies after it. */
   readonly replyUnfinished?: boolean
-  /** The maximum idle time in ms. It changes when the resolver states another one. */
+  /**
+   * The idle time in ms that the resolver states or the protocol sets. The link never keeps an idle
+   * connection longer, but may close it sooner. Infinity: no time is stated.
+   */
   readonly idleMs: number
   /**
    * The time (boot time in ms) since which the peer has been silent although it owes a reply.

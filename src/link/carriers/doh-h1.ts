@@ -3,7 +3,7 @@ import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
 import type { Endpoint } from '../dial/endpoint.ts'
-import { type CarrierTools, IDLE_MS, lost, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
+import { type CarrierTools, lost, type Sent, SIGN_OF_LIFE_OCTETS, StreamCarrier, type Ticket } from './carrier.ts'
 import { ageOf, authorityOf, dohRequest, pathOf, requestHeaders } from './doh-message.ts'
 import { H1Response, type Progress } from './h1-response.ts'
 import { TurnQueue } from './turn-queue.ts'
@@ -48,7 +48,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
   readonly #takeBack = (slot: QueuedRequest<P>) => this.#cancel(slot)
   #active: QueuedRequest<P> | undefined
   #response = new H1Response()
-  #idleMs = IDLE_MS
+  #idleMs = Number.POSITIVE_INFINITY
   /** The peer has sent everything. */
   #ended = false
 
@@ -142,7 +142,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     const response = this.#response
     this.#response = new H1Response()
     this.heard()
-    if (response.keepAliveS !== undefined) this.#idleMs = Math.min(IDLE_MS, response.keepAliveS * 1000 * BEFORE_CLOSE)
+    if (response.keepAliveS !== undefined) this.#idleMs = response.keepAliveS * 1000 * BEFORE_CLOSE
     const left = response.reusable && !this.#ended ? [] : this.#leave()
     this.#active = undefined
     const wire = response.fault ?? response.body.reply(slot.request)

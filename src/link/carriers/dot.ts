@@ -13,7 +13,6 @@ import {
   type CarrierTools,
   type CellCarrier,
   type Cells,
-  IDLE_MS,
   MAX_IN_FLIGHT,
   type Sent,
   SIGN_OF_LIFE_OCTETS,
@@ -68,7 +67,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   /** The length of the last written request. */
   #lastOctets = 0
   #unwritten: DotRequest<P>[] = []
-  #idleMs = IDLE_MS
+  #idleMs = Number.POSITIVE_INFINITY
 
   /** `cells`: the writer for a schedule, see `DotCellCarrier`. */
   constructor(connection: Connection<P>, tools: CarrierTools, cells?: DotCells) {
@@ -225,7 +224,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
    * soon as no reply is pending.
    */
   #learnKeepalive(keepaliveMs: number): void {
-    this.#idleMs = Math.min(keepaliveMs, IDLE_MS)
+    this.#idleMs = keepaliveMs
     if (keepaliveMs === 0) this.drain()
   }
 

@@ -9,7 +9,7 @@ import { u32 } from '../../dns/octets.ts'
 import { readReply } from '../../dns/response.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Authenticated, Protection } from '../../resolve.ts'
-import { type CarrierTools, type Established, IDLE_MS, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
+import { type CarrierTools, type Established, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
 import type { UdpPath } from '../dial/udp-path.ts'
 import type { Certificate } from './certificate.ts'
 import { CLIENT_NONCE_OCTETS, nonceOf, paddedLength, queryPacket, replyIn, type SessionKeys } from './codec.ts'
@@ -80,7 +80,7 @@ export interface DnscryptParts {
  * drains when its certificate is too old, and dies if the port of the server is closed.
  */
 export class DnscryptCarrier<P extends Protection = Authenticated> extends LivingCarrier<P> {
-  readonly idleMs = IDLE_MS
+  readonly idleMs = Number.POSITIVE_INFINITY
   readonly #parts: DnscryptParts
   readonly #keys: SessionKeys
   readonly #random: Random

@@ -8,7 +8,6 @@ import {
   type CarrierTools,
   type CellCarrier,
   type Cells,
-  IDLE_MS,
   lost,
   type Sent,
   SIGN_OF_LIFE_OCTETS,
@@ -87,7 +86,7 @@ interface Writing<P extends Protection, C extends H2Cells | undefined> {
 
 class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends StreamCarrier<P> {
   readonly cells: C
-  readonly idleMs = IDLE_MS
+  readonly idleMs = Number.POSITIVE_INFINITY
   readonly #out: Outbox
   readonly #seal: Seal | undefined
   readonly #streams: Streams<P>
