@@ -6,15 +6,15 @@ import { EnigmError } from './errors.ts'
  * the status document says what each hop can know. All of them share these types.
  */
 
-/** The kinds of hops. `carries`: what a hop receives. */
+/** The kinds of hops. `carries`: what a hop passes on, a byte stream or single messages. */
 export const HOP_KINDS = {
-  /** RFC 1928. It receives the address of the next hop, and carries a byte stream. */
+  /** RFC 1928. It receives the address of the next hop. */
   socks5: { label: 'SOCKS5', carries: 'stream' },
-  /** RFC 9110 section 9.3.6: the method CONNECT. It receives and carries the same. */
+  /** RFC 9110 section 9.3.6: the method CONNECT. It also receives the address of the next hop. */
   'http-connect': { label: 'HTTP CONNECT', carries: 'stream' },
-  /** RFC 9230. It receives one encrypted message for each query. */
+  /** RFC 9230. One encrypted message for each query. */
   'odoh-relay': { label: 'ODoH relay', carries: 'message' },
-  /** Anonymized DNSCrypt. It also receives one encrypted message for each query. */
+  /** Anonymized DNSCrypt. One encrypted message for each query. */
   'dnscrypt-relay': { label: 'DNSCrypt relay', carries: 'message' },
 } as const satisfies Readonly<Record<string, { readonly label: string; readonly carries: 'stream' | 'message' }>>
 
@@ -93,7 +93,8 @@ export const MOST_HOPS = 3
 function hopOf(name: string, { proxies }: Routes): Hop {
   const proxy = Object.hasOwn(proxies, name) ? proxies[name] : undefined
   const place = proxy === undefined ? undefined : parsePlace(proxy.address)
-  if (proxy === undefined || place === undefined) throw new EnigmError('config', `there is no proxy "${name}"`)
+  if (proxy === undefined) throw new EnigmError('config', `there is no proxy "${name}"`)
+  if (place === undefined) throw new EnigmError('config', `the address of the proxy "${name}" is not valid`)
   const { type, username, isolate, tls, operator, jurisdiction } = proxy
   return {
     ...{ kind: type, name, ...place },

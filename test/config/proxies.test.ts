@@ -225,6 +225,8 @@ t.test('valid proxies and routes', async (t) => {
   })
   t.strictSame(routeOf({ id: 'b', via: [] }, loaded.config), { resolver: 'b', hops: [] }, 'its own via counts')
   t.throws(() => routeOf({ id: 'b', via: ['absent'] }, loaded.config), { code: 'config' }, 'never direct instead')
+  const malformed = { proxies: { bad: { type: 'socks5', address: 'nowhere', isolate: 'none' } }, via: ['bad'] } as const
+  t.throws(() => routeOf({ id: 'b' }, malformed), { code: 'config', message: 'the address of the proxy "bad" is not valid' })
   t.ok(loaded.files.includes(join(dir, 'password')) && loaded.files.includes(join(dir, 'ca.pem')), 'a change of these files is noticed')
   t.notMatch(JSON.stringify(loaded), /secret/)
   t.notMatch(inspect(loaded, { depth: 9, showHidden: true }), /secret/)
