@@ -102,13 +102,14 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
     }
   }
   const sizes = specs.map((spec) => orFault(spec, () => sizeOf(spec)) ?? { lines: 0, octets: 0 })
-  if (faults.length > 0) return { faults }
+  // The others are read too, so that the faults of all lists are known at once.
+  const readable = specs.filter(({ id }) => !faults.some((fault) => fault.id === id))
   let entries = sizes.reduce((sum, { lines }) => sum + lines, 0)
   // Every rule takes at least one octet of text, so a table with this many entries is never full.
   const mostEntries = sizes.reduce((sum, { octets }) => sum + octets, entries)
   for (let tries = 0; ; ) {
-    const build = new Build(specs, entries, key)
-    const reports = specs.map((spec, index) => orFault(spec, () => build.read(index)))
+    const build = new Build(readable, entries, key)
+    const reports = readable.map((spec, index) => orFault(spec, () => build.read(index)))
     if (faults.length > 0) return { faults }
     // Lines of hosts files may have several names, and many lines may be none.
     const nextEntries = build.isFull ? Math.min(mostEntries, 2 * entries) : build.used < entries / 2 ? build.used : entries
