@@ -56,6 +56,7 @@ export class Loops {
   /** Number of open questions with the same name, type and class, for each zone. */
   readonly #asked = new Map<string, Map<ZoneWatch, number>>()
   #testsOpen = 0
+  #isClosed = false
 
   constructor(parts: LoopParts) {
     this.#parts = parts
@@ -107,8 +108,9 @@ export class Loops {
     for (const watch of this.#zones.values()) this.#settle(watch, false)
   }
 
-  /** Cancels further tests: no test name is sent after this. */
+  /** No test name is sent after this. A test in progress still ends. */
   close(): void {
+    this.#isClosed = true
     for (const watch of this.#zones.values()) watch.again?.cancel()
   }
 
@@ -131,6 +133,7 @@ export class Loops {
 
   /** Starts a test: asks for a random name in the zone. */
   #test(watch: ZoneWatch): void {
+    if (this.#isClosed) return
     const { clock, random, askers } = this.#parts
     const nowMs = clock.nowMs()
     const zone = nameFromText(watch.side.zone ?? '.')
@@ -158,6 +161,7 @@ export class Loops {
     watch.refused = found
     if (!found) return
     for (const job of watch.open) job.reply(leadsBack())
+    if (this.#isClosed) return
     watch.again = clock.setTimer(RETEST_MS, () => {
       watch.testedMs = Number.NEGATIVE_INFINITY
       this.#test(watch)

@@ -21,10 +21,11 @@ function scene(servers: readonly string[]) {
     views: [{ id: 'infrastructure', clients: [ROUTER], forward: [] }],
   })
   const events: Event[] = []
+  const clock = new FakeClock()
   const asked: Job[] = []
   const asker: SideAsker = { ask: (job) => void asked.push(job) }
   const loops = new Loops({
-    clock: new FakeClock(),
+    clock,
     random,
     emit: (event) => void events.push(event),
     askers: sides.all.map(() => asker),
@@ -46,7 +47,7 @@ function scene(servers: readonly string[]) {
     const query = asked.at(-1)?.query
     return query === undefined ? undefined : enter({ ...query, client: { address: ROUTER, transport: 'udp', view: view(number) } })
   }
-  return { ask, comeBack, asked, events }
+  return { ask, comeBack, asked, events, clock, loops }
 }
 
 for (const [what, servers, from] of [
@@ -76,5 +77,23 @@ t.test('the same if the view of the server has no zone: its question goes nowher
   t.match(ask('other.lan.example', PHONE).outcome, { code: 'forward-loop' })
   first.leave()
   t.equal(ask('nas.lan.example', ROUTER, 1).outcome, undefined, 'its own question, which nobody else asks')
+  t.end()
+})
+
+t.test('after close no test name is sent, whatever still enters or ends', (t) => {
+  const { ask, comeBack, asked, clock, loops } = scene([ROUTER])
+  ask('nas.lan.example', PHONE)
+  loops.close()
+  ask('nas.lan.example', ROUTER)
+  t.equal(asked.length, 0, 'a suspicious question')
+  const other = scene([ROUTER])
+  other.ask('nas.lan.example', PHONE)
+  other.ask('nas.lan.example', ROUTER)
+  t.equal(other.asked.length, 1)
+  other.loops.close()
+  t.match(other.comeBack()?.outcome, { code: 'forward-loop' }, 'a test in progress still ends')
+  t.equal(other.clock.timers, 0, 'and plans no other')
+  t.equal(clock.timers, 0)
+  t.equal(comeBack(), undefined)
   t.end()
 })
