@@ -13,7 +13,7 @@ import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
 Sends nothing. Walks the stages of the running service in their order: which clients get answers, what is in
-the cache, hosts files and answers, local names, lists, and the resolvers that would be asked.
+the cache, hosts files and answers, lists, local names, and the resolvers that would be asked.
 
 Exit codes:
   0  it would be answered    1  it would be blocked or refused    2  bad usage, or an invalid configuration

@@ -74,7 +74,7 @@ function inWords({ source, reading, change, add }: ListedChanges, outcomes: read
   const when = signedS === undefined ? 'without a time' : `signed ${new Date(Math.min(signedS, 8e12) * 1000).toISOString()}`
   return [
     ...why,
-    `${source.id}: ${entries.length} entries, ${when}; ${add.length} are not in the set, ${change.length} changes wait${change.length + add.length === 0 ? '.' : ': enigm-dns resolvers accept'}`,
+    `${source.id}: ${entries.length} entries, ${when}; ${add.length} are not in the set, ${change.length} changes wait${change.length + add.length === 0 ? '.' : ' (apply with: enigm-dns resolvers accept)'}`,
     ...change.map((one) => `  ${changeText(one)}`),
   ]
 }

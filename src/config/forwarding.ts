@@ -82,7 +82,9 @@ const view = closed({
     distinct(cidrText, 1000, 1, (block) => sameBlock(String(block))),
   ),
   forward: v.exactOptional(described('The forwarding rules of this view, instead of those for all clients.', forwardRules)),
-  use: v.exactOptional(described('The ids of the resolvers for its general names, instead of those for all clients.', ids(1000))),
+  use: v.exactOptional(
+    described('The ids of the resolvers for names outside of forward zones, instead of those for all clients.', ids(1000)),
+  ),
   answers: v.exactOptional(described('Its own answers, instead of those for all clients.', ownAnswersSchema)),
   lists: v.exactOptional(described('The ids of the lists that are used for it, instead of all lists.', distinct(text(63), 1000, 0))),
 })

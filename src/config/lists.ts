@@ -42,7 +42,13 @@ const listSchema = v.pipe(
       ),
       'auto',
     ),
-    action: v.optional(described('Whether names are blocked, or allowed even if other lists block them.', word('block', 'allow')), 'block'),
+    action: v.optional(
+      described(
+        'Whether names are blocked, or allowed even if other lists block them, except by `$important` rules.',
+        word('block', 'allow'),
+      ),
+      'block',
+    ),
     reply: says(
       'The answer to a blocked name: an address that leads nowhere, "there is no such name", or a refusal. Absent: what an RPZ says, else `null-address`.',
       word('null-address', 'nxdomain', 'refused'),

@@ -90,7 +90,7 @@ const proxy = v.pipe(
       ),
       isolate: v.optional(
         described(
-          '`operator`: random SOCKS credentials for each operator, so that operators share no Tor circuit. They change on each network and with `enigm-dns forget`.',
+          '`operator`: random credentials, new for each operator and network, so that operators share no Tor circuit. `enigm-dns forget` changes them too. `none`: the credentials of `username`, or none.',
           word('operator', 'none'),
         ),
         'none',

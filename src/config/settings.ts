@@ -70,18 +70,23 @@ const cache = {
 const rebinding = {
   protect: setting(
     'reload',
-    'Whether answers from resolvers that hold a private address are refused (DNS rebinding): docs/cache.md.',
+    'Whether an answer from a resolver that contains a private address is replaced by an empty answer (DNS rebinding): docs/cache.md.',
     yesNo,
     false,
   ),
   allow: setting('reload', 'Names, and all names below them, that may have private addresses.', distinct(zoneText, 1000, 0), []),
-  allowAddresses: setting('reload', 'Address blocks that the answers for any name may contain.', distinct(cidrText, 1000, 0), []),
+  allowAddresses: setting(
+    'reload',
+    'Private addresses that are allowed in the answer for any name, as blocks of addresses.',
+    distinct(cidrText, 1000, 0),
+    [],
+  ),
 }
 
 const system = {
   enabled: setting(
     'reload',
-    'Whether the system should use this service. If it is known to use another DNS server, the state is at best `degraded`. `enigm-dns system enable` makes the system use this service.',
+    '`true`: report a problem if the system uses another DNS server; the state is then at best `degraded`. The setting does not change the system; `enigm-dns system enable` does.',
     yesNo,
     false,
   ),
@@ -106,7 +111,7 @@ const page = {
 const odoh = {
   configFetch: setting(
     'reload',
-    'How the key of an ODoH resolver is fetched if the trusted set pins none, or if the resolver refuses it. `proxied`: only over the proxies of `via`; without proxies the key must be pinned. `direct`: also from this host. The resolver then sees the address of this host, but no name: docs/odoh.md.',
+    'How the key of an ODoH resolver is fetched if the trusted set has no key, or the resolver refuses that key. `proxied`: only over the proxies of `via`; without proxies the trusted set must have the key. `direct`: also without a proxy; the resolver then sees the address of this host, but no name: docs/odoh.md.',
     word('proxied', 'direct'),
     'proxied',
   ),
@@ -140,7 +145,7 @@ export const SETTINGS = {
   ),
   use: absent(
     'reload',
-    'The resolvers to use, from the trusted set: their ids, or an object with criteria (docs/resolvers.md). Absent: every resolver that is enabled there.',
+    'The resolvers to use, from the trusted set: their ids, or an object with criteria (docs/resolvers.md). Absent: every resolver that is enabled there and not in `to` of a `forward` rule.',
     useSchema,
   ),
   forward: setting('reload', 'Zones that have their own resolvers (split DNS): docs/rules.md.', forwardRules, []),
@@ -173,7 +178,7 @@ export const SETTINGS = {
   ),
   allowDnscryptCertificates: setting(
     'reload',
-    'Whether the certificates of DNSCrypt resolvers may be fetched in cleartext under `strict`. This shows which resolver is used, but no name. docs/transports.md',
+    'Whether the certificates of DNSCrypt resolvers may be fetched in cleartext under `strict`. An observer then sees which resolver is used, but no name. docs/transports.md',
     yesNo,
     false,
   ),

@@ -12,7 +12,7 @@ const keyText = v.pipe(
 const source = v.pipe(
   closed({
     id: described(
-      'The name of the list. Its entries in the trusted set get this name.',
+      'The id of the resolver list. Imported entries have it in `list`.',
       v.pipe(
         text(63),
         v.regex(/^[a-z0-9][a-z0-9_-]*$/, 'must consist of a-z, 0-9, hyphen and underscore, and begin with a letter or digit'),
@@ -29,7 +29,10 @@ const source = v.pipe(
     ),
     minisignKey: described('The public key that signs the list.', keyText),
     format: v.exactOptional(
-      described('The format of the list: stamps in Markdown, or a trusted set. Absent: as its content begins.', word('stamps-md', 'json')),
+      described(
+        'The format of the list: stamps in Markdown, or a trusted set. Absent: recognised from the beginning of the content.',
+        word('stamps-md', 'json'),
+      ),
     ),
   }),
   v.check(({ url, file }) => (url === undefined) !== (file === undefined), 'must name where the list is: either "url" or "file"'),
@@ -50,5 +53,5 @@ export const SAYS = {
 /** A signed policy. */
 export const policyFromSchema = closed({
   file: described('The file with the policy, relative to this file. Its signature is beside it, with .minisig added.', text(4096)),
-  minisignKey: described('The public key of the organisation.', keyText),
+  minisignKey: described('The minisign public key that must have signed the policy.', keyText),
 })

@@ -105,7 +105,7 @@ const resolverKeys = closed({
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   operator: v.exactOptional(described('Who runs it.', text(200))),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
-  source: v.exactOptional(described('Where the operator publishes these data.', text(2048))),
+  source: v.exactOptional(described('Where the operator publishes this data.', text(2048))),
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
   authenticationDomainName: v.exactOptional(
     described(
