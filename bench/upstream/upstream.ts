@@ -77,14 +77,23 @@ async function counted(port: number): Promise<number | undefined> {
   return address?.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0)
 }
 
-/** Resolves once `child` has said `sign`. Rejects with what it said if it ends before. */
+const LISTENING_WITHIN_MS = 20_000
+
+/**
+ * Resolves once `child` has said `sign`. Rejects with what it said if it ends before, or says
+ * something else for 20 s.
+ */
 export function listening(child: ReturnType<typeof start>, sign: RegExp): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = ''
+    const late = setTimeout(() => reject(new Error(`the upstream is not ready: ${said}`)), LISTENING_WITHIN_MS)
+    late.unref()
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => {
         said = (said + chunk.toString()).slice(-2000)
-        if (sign.test(said)) resolve()
+        if (!sign.test(said)) return
+        clearTimeout(late)
+        resolve()
       })
     child.once('error', reject)
     child.once('exit', () => reject(new Error(`the upstream ended: ${said}`)))
