@@ -154,7 +154,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
   running.listeners = await bind(loaded.listen)
   running.workers = await startWorkers(serving, running.listeners)
   // Lists may have been read while the threads started.
-  if (core.lists.inForce.clientBlocks.length > 0) running.workers.unshare(core.lists.inForce.clientBlocks)
+  if (core.lists.inForce.clientRanges.length > 0) running.workers.unshare(core.lists.inForce.clientRanges)
   // Started before the first check, so that a change after the check is noticed.
   running.network = monitorNetwork(running, core, o)
   await evidence.start(running.listeners)
@@ -215,7 +215,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     current: () => setups.current,
     emit: (event) => emit(event),
     refusal: () => gate.refusal(),
-    clientsChanged: (blocks) => running.workers.unshare(blocks),
+    clientsChanged: (ranges) => running.workers.unshare(ranges),
   })
   const memory = createMemory({
     clock,

@@ -135,6 +135,7 @@ export interface Answer {
    */
   readonly ttlAts?: readonly number[]
 }
+/** What made an answer. `policy`: a rule of this program (a list, `answers`, a local name). */
 export type Source =
   | 'policy'
   | 'failure'

@@ -6,7 +6,7 @@ import type { Emit } from '../events.ts'
 import type { Stage } from '../job.ts'
 import { ownLookup } from '../own-lookup.ts'
 import type { StatusDocument } from '../posture/document.ts'
-import type { ClientBlock } from '../rules/client-rules.ts'
+import type { ClientRange } from '../rules/client-rules.ts'
 import { ListsInForce } from '../rules/lists-in-force.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { isPaced } from '../shaping/profiles.ts'
@@ -23,7 +23,7 @@ export interface ConfiguredListsOptions {
   readonly refusal: () => EnigmError | undefined
   readonly emit: Emit
   /** Called when the blocks of clients about which a list has a rule change. */
-  readonly clientsChanged?: (blocks: readonly ClientBlock[]) => void
+  readonly clientsChanged?: (ranges: readonly ClientRange[]) => void
 }
 
 /**

@@ -6,29 +6,29 @@ import { isStronger, type ListSet } from './list-rules.ts'
 /** The view of the client at an address. */
 type ViewOf = (address: string) => View
 
-/** A block of addresses of clients, about which some list has a rule. */
-export type ClientBlock = Omit<ClientRule, 'group'>
+/** A range of addresses of clients, about which some list has a rule. */
+export type ClientRange = Omit<ClientRule, 'group'>
 
 /**
- * The rules of all lists about clients (`rpz-client-ip`). Among the lists of a view the rule with
- * the smallest block decides; among rules for the same block, the one that decides about names too.
+ * The rules of all lists about clients (`rpz-client-ip`). Among the lists of a view, the rule for
+ * the smallest range decides. Among rules for the same range, `isStronger` decides, as for names.
  */
 export class ClientRules {
-  readonly #blocks = new AddressBlocks<RuleGroup[]>()
+  readonly #ranges = new AddressBlocks<RuleGroup[]>()
 
   constructor({ clients, groups }: Pick<BuiltLists, 'clients' | 'groups'>) {
     for (const { octets, prefix, group: index } of clients) {
       const group = groups[index]
       if (group === undefined) continue
-      const same = this.#blocks.get(octets, prefix)
-      if (same === undefined) this.#blocks.set(octets, prefix, [group])
+      const same = this.#ranges.get(octets, prefix)
+      if (same === undefined) this.#ranges.set(octets, prefix, [group])
       else same.push(group)
     }
   }
 
   /** The rule about the client at an address, under the lists of `set`. */
   of(address: string, set: ListSet): RuleGroup | undefined {
-    return this.#blocks.first(address, (groups) => {
+    return this.#ranges.first(address, (groups) => {
       const ours = groups.filter(({ list }) => set[list] === 1)
       return ours.length === 0 ? undefined : ours.reduce((best, one) => (isStronger(one, best) ? one : best))
     })
@@ -46,13 +46,13 @@ export class ClientRules {
 }
 
 /**
- * The views of clients in a thread that does not have the rules: clients in one of `blocks` share
+ * The views of clients in a thread that does not have the rules: clients in one of `ranges` share
  * no answers there, so that each of their questions goes to the thread that has them.
  */
-export function unsharedIn(blocks: readonly ClientBlock[], base: ViewOf): ViewOf {
-  if (blocks.length === 0) return base
+export function unsharedIn(ranges: readonly ClientRange[], base: ViewOf): ViewOf {
+  if (ranges.length === 0) return base
   const found = new AddressBlocks<true>()
-  for (const { octets, prefix } of blocks) found.set(octets, prefix, true)
+  for (const { octets, prefix } of ranges) found.set(octets, prefix, true)
   return knownByAddress((address) => {
     const view = base(address)
     return found.first(address, (is) => is) === undefined ? view : markedView(view, 'unshared')

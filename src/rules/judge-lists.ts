@@ -6,12 +6,12 @@ import { EnigmError } from '../errors.ts'
 import type { Job, Stage } from '../job.ts'
 import { type Answer, hasMark, type Query, type Question, type View } from '../resolve.ts'
 import { blockedAnswer, blockedSource } from './blocked.ts'
-import type { Block, ListsInForce } from './lists-in-force.ts'
+import type { Blocking, ListsInForce } from './lists-in-force.ts'
 
 /**
- * Blocks the clients and the names of lists before anything is asked, and answers that lead to such
- * names or to addresses of lists. Until the first lists are read, questions wait: a name must not
- * pass because its list is not there yet.
+ * Answers questions of blocked clients and questions for blocked names, before a server is asked.
+ * Also replaces answers that contain a blocked name or address. Until the first lists are read,
+ * questions wait: otherwise a name could pass only because its list is not loaded yet.
  */
 export function judgeByLists(lists: ListsInForce): Stage {
   const judgeQuestion = (job: Job): 'on' | 'answered' => {
@@ -29,7 +29,7 @@ export function judgeByLists(lists: ListsInForce): Stage {
     },
     leave(job) {
       const { outcome, query } = job
-      // Only answers of servers are checked, not those that are made here.
+      // Answers that a rule of this program made are not checked.
       if (outcome === undefined || outcome instanceof EnigmError || outcome.from === 'policy') return 'on'
       const why = lists.ofAnswer(outcome.wire, query.question.lower, 0, query.client.view)
       if (why !== undefined) job.outcome = answerTo(query, why)
@@ -39,31 +39,29 @@ export function judgeByLists(lists: ListsInForce): Stage {
   return stage
 }
 
-/**
- * The answer to a question of a client, or about a name, that a list blocks; undefined: none does.
- */
+/** The answer if a list blocks the client or the name; undefined: no list blocks them. */
 function blocked(lists: ListsInForce, query: Query): Answer | undefined {
-  const client = lists.ofClient(query.client)
+  const clientBlocking = lists.ofClient(query.client)
   // Another client may ask the same, and is not blocked.
-  if (client !== undefined) return { ...answerTo(query, client), storeS: 'no' }
-  const name = lists.ofName(query.question.lower, 0, query.client.view)
-  return name === undefined ? undefined : answerTo(query, name)
+  if (clientBlocking !== undefined) return { ...answerTo(query, clientBlocking), storeS: 'no' }
+  const nameBlocking = lists.ofName(query.question.lower, 0, query.client.view)
+  return nameBlocking === undefined ? undefined : answerTo(query, nameBlocking)
 }
 
-function answerTo({ question }: Query, { reply, list, counter }: Block): Answer {
+function answerTo({ question }: Query, { reply, list, counter }: Blocking): Answer {
   counter.count++
   return blockedAnswer(question, reply, list)
 }
 
-/** Answers what a list blocks before anything else is done for a question. */
+/** Answers questions that a list blocks, without the stages. Used after the cache was searched. */
 export interface BlockedAtOnce {
   /**
-   * The answer to a question that is not in memory, while it is still in its packet; undefined: the
-   * stages decide. Takes 1 us, where a way through the stages takes more than 10 us. Valid until
-   * the next call.
+   * The answer to a question that the cache does not have, read directly from the packet.
+   * Undefined: use the stages. It takes 1 us; the stages take more than 10 us. Valid until the next
+   * call.
    */
   source(packet: Uint8Array, scan: QueryScan, view: View): ReplySource | undefined
-  /** The same for a question that was copied. */
+  /** The answer to a parsed query; it also checks the rules about its client. */
   answer(query: Query): Answer | undefined
 }
 
@@ -77,10 +75,11 @@ interface OwnNamesBefore {
 export function blockedAtOnce(lists: ListsInForce, own: OwnNamesBefore | undefined): BlockedAtOnce {
   return {
     source(packet, scan, view) {
+      // A blocked client has its own rule: `answer` decides.
       if (!lists.isReady || hasMark(view, 'unshared')) return undefined
       const nameOctets = scan.questionEnd - scan.questionAt - 4
-      copyLower(packet, scan.questionAt, nameOctets, name, 0)
-      const why = lists.ofName(name, 0, view)
+      copyLower(packet, scan.questionAt, nameOctets, lowerName, 0)
+      const why = lists.ofName(lowerName, 0, view)
       if (why === undefined || own?.mayAnswer(questionOf(packet, scan), view) === true) return undefined
       why.counter.count++
       return blockedSource(nameOctets + 4, scan.type, why.reply, why.ede)
@@ -90,4 +89,4 @@ export function blockedAtOnce(lists: ListsInForce, own: OwnNamesBefore | undefin
 }
 
 /** The name of the last question, lower-case. */
-const name = new Uint8Array(255)
+const lowerName = new Uint8Array(255)

@@ -6,7 +6,7 @@ import { minisignCheck, minisignKey } from '../files/minisign.ts'
 import { anyOwner, readParts } from '../files/reading.ts'
 import type { ListFormat, RuleKind, RuleTaker, Scope, SkipReason } from './list-kinds.ts'
 import { ListParser } from './list-parser.ts'
-import { MOST_RULES, NEW, NO_ROOM, SAME, TableBuilder, type TableData } from './names-table.ts'
+import { MOST_GROUPS, NEW, NO_ROOM, SAME, TableBuilder, type TableData } from './names-table.ts'
 
 const LF = 10
 
@@ -19,7 +19,10 @@ export interface ListSpec {
   readonly action: 'block' | 'allow'
   /** The SHA-256 that its content must have, in hexadecimal; undefined: not checked. */
   readonly sha256?: string | undefined
-  /** The minisign public key that must have signed it, and the signature file that came with it. */
+  /**
+   * The minisign public key that must have signed it. `signature`: the text of the .minisig file.
+   * `fileName`: the name that a `file:` in its trusted comment must have.
+   */
   readonly signed?: { readonly key: string; readonly signature: string; readonly fileName: string } | undefined
 }
 
@@ -52,15 +55,19 @@ export interface ListReport {
   readonly lines: number
   /** Number of rules without duplicates. */
   rules: number
-  /** Number of rules whose name an earlier list has too, by the id of that list. */
+  /**
+   * Number of rules for a name, address range or client range for which an earlier list has a rule,
+   * by the id of that list.
+   */
   readonly overlaps: Record<string, number>
-  /** Number of names that it allows and an earlier list blocks, or the other way round. */
+  /** Number of those rules that allow what the earlier list blocks, or the other way round. */
   contradictions: number
   readonly skipped: readonly Skipped[]
 }
 
 /**
- * A rule about all questions of clients: 4 or 16 octets, of which the first `prefix` bits count.
+ * A rule for all questions of some clients. `octets` is the address (4 or 16 octets); only its
+ * first `prefix` bits count.
  */
 export interface ClientRule {
   readonly octets: Uint8Array
@@ -69,7 +76,10 @@ export interface ClientRule {
   readonly group: number
 }
 
-/** All lists: names and addresses of answers in one table, and the rules about clients. */
+/**
+ * All lists: the rules about names and about addresses in answers in one table, and the rules about
+ * clients.
+ */
 export interface BuiltLists {
   readonly table: TableData
   readonly groups: readonly RuleGroup[]
@@ -111,9 +121,10 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
     const build = new Build(readable, entries, key)
     const reports = readable.map((spec, index) => orFault(spec, () => build.read(index)))
     if (faults.length > 0) return { faults }
-    // Lines of hosts files may have several names, and many lines may be none.
+    // One line of a hosts file may have several names, and many lines may contain no rule.
     const nextEntries = build.isFull ? Math.min(mostEntries, 2 * entries) : build.used < entries / 2 ? build.used : entries
-    // A table that is full lacks rules, so it is never the last.
+    // A full table lacks rules, so it is always built again. A table that is not full is accepted
+    // after MOST_TRIES tries even if its size is not ideal.
     if (!build.isFull && tries++ === MOST_TRIES) entries = nextEntries
     if (nextEntries === entries)
       return { table: build.data(), groups: build.groups, clients: build.clients, reports: reports.filter((one) => one !== undefined) }
@@ -122,7 +133,7 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
 }
 
 const MOST_TRIES = 6
-/** Rules about clients, which are kept as objects in every thread. */
+/** Limit of rules about clients: they are objects, not table cells, so they cost more memory. */
 const MOST_CLIENT_RULES = 65_536
 
 /** One pass over all lists into a table of one size. */
@@ -133,8 +144,8 @@ class Build {
   readonly #specs: readonly ListSpec[]
   readonly #table: TableBuilder
   readonly #numbers = new Map<string, number>()
-  /** The last group of each block of clients. */
-  readonly #clientBlocks = new Map<string, number>()
+  /** The last group of each range of clients. */
+  readonly #clientRanges = new Map<string, number>()
 
   constructor(specs: readonly ListSpec[], entries: number, key: Uint8Array) {
     this.#specs = specs
@@ -160,11 +171,11 @@ class Build {
       if (known !== undefined) known.count++
       else if (skipped.size < MOST_REASONS) skipped.set(name, { reason, detail, count: 1, line: parser.line })
     }
-    const counted = (met: number, allows: boolean) => {
-      if (met === NO_ROOM) this.isFull = true
-      if (met === NO_ROOM || met === SAME) return
+    const counted = (otherGroup: number, allows: boolean) => {
+      if (otherGroup === NO_ROOM) this.isFull = true
+      if (otherGroup === NO_ROOM || otherGroup === SAME) return
       found.rules++
-      const other = met < 0 ? undefined : this.groups[met]
+      const other = otherGroup < 0 ? undefined : this.groups[otherGroup]
       if (other === undefined || other.list === index) return
       const id = this.#specs[other.list]!.id
       found.overlaps[id] = (found.overlaps[id] ?? 0) + 1
@@ -196,17 +207,23 @@ class Build {
     return { id: spec.id, format: parser.format, octets, lines: parser.line, ...found, skipped: all }
   }
 
-  /** Adds a rule about clients. Returns what it met, as the table does. */
+  /**
+   * Adds a rule about clients. Returns NEW, SAME, or the group of another rule for the same range,
+   * like `TableBuilder.add`.
+   */
   #addClients(octets: Uint8Array, prefix: number, group: number): number {
-    const block = `${octets.length} ${prefix} ${firstBits(octets, prefix)}`
-    const met = this.#clientBlocks.get(block) ?? NEW
-    if (met === group) return SAME
-    this.#clientBlocks.set(block, group)
+    const range = `${octets.length} ${prefix} ${firstBits(octets, prefix)}`
+    const otherGroup = this.#clientRanges.get(range) ?? NEW
+    if (otherGroup === group) return SAME
+    this.#clientRanges.set(range, group)
     this.clients.push({ octets: octets.slice(), prefix, group })
-    return met
+    return otherGroup
   }
 
-  /** Feeds the file to the parser and proves what the configuration says of it. */
+  /**
+   * Feeds the file to the parser, and checks its SHA-256 and its signature, if the configuration
+   * has them.
+   */
   #feed(spec: ListSpec, parser: ListParser): number {
     const hash = spec.sha256 === undefined ? undefined : createHash('sha256')
     const key = spec.signed === undefined ? undefined : minisignKey(spec.signed.key)
@@ -239,7 +256,7 @@ class Build {
     const name = `${list} ${scope} ${allowing} ${important} ${reply} ${exceptions}`
     let number = this.#numbers.get(name)
     if (number === undefined) {
-      if (this.groups.length === MOST_RULES) return -1
+      if (this.groups.length === MOST_GROUPS) return -1
       number = this.groups.length
       this.groups.push({ list, scope, kind: { allows: allowing, important, reply, except } })
       this.#numbers.set(name, number)

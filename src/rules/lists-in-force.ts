@@ -5,7 +5,7 @@ import type { Ede } from '../errors.ts'
 import { type Client, hasMark, type View, viewNumber } from '../resolve.ts'
 import type { RulesVersion } from '../rules-version.ts'
 import { blockedEde } from './blocked.ts'
-import { type ClientBlock, ClientRules } from './client-rules.ts'
+import { type ClientRange, ClientRules } from './client-rules.ts'
 import type { BuiltLists, RuleGroup } from './list-build.ts'
 import type { BlockedReply } from './list-kinds.ts'
 import { ListRules, type ListSet } from './list-rules.ts'
@@ -21,18 +21,18 @@ export interface NamedList {
 }
 
 /** Why a question is blocked. */
-export interface Block {
+export interface Blocking {
   readonly list: string
   readonly reply: BlockedReply
-  /** What the client learns of it. */
+  /** The extended DNS error that the client gets. */
   readonly ede: Ede
-  /** How often the list has blocked a question, whatever its rule. */
+  /** Counts the questions that the list has blocked. All rules of the list share this counter. */
   readonly counter: { count: number }
 }
 
-/** Which lists apply to which view. The rules are in the table. */
+/** Which lists apply to which view. The rules themselves are in `BuiltLists`. */
 export interface ListPlan {
-  /** The lists in the order of their index in the table. */
+  /** Position i is the list with `RuleGroup.list === i`. */
   readonly lists: readonly NamedList[]
   /** The lists that apply now, for each view. The first set is for clients without a view. */
   readonly sets: readonly ListSet[]
@@ -44,25 +44,28 @@ export interface ListPlan {
  */
 export class ListsInForce {
   readonly #version: RulesVersion
-  readonly #clientsChanged: (blocks: readonly ClientBlock[]) => void
+  readonly #clientsChanged: (ranges: readonly ClientRange[]) => void
   #rules: ListRules | undefined
   /** Undefined: no list has rules about clients. */
   #clients: ClientRules | undefined
-  #clientBlocks: readonly ClientBlock[] = []
-  /** How many plans were in force. */
-  #plans = 0
+  #clientRanges: readonly ClientRange[] = []
+  /** Counts the plans, so that views know when theirs is outdated. */
+  #planNumber = 0
   #plan: ListPlan = { lists: [], sets: [] }
   /**
    * Number of questions that each list has blocked, by the id of the list. Cache hits are not
    * counted.
    */
   readonly #blocked = new Map<string, { count: number }>()
-  /** What the rules that have blocked something under this plan say. */
-  #blocks = new Map<RuleGroup, Block>()
+  /** Cache: the `Blocking` for each rule group that has blocked something under this plan. */
+  #blockings = new Map<RuleGroup, Blocking>()
   #waiting: (() => void)[] | undefined = []
 
-  /** `clientsChanged` is called when the blocks of clients about which a list has a rule change. */
-  constructor(version: RulesVersion, clientsChanged: (blocks: readonly ClientBlock[]) => void = () => {}) {
+  /**
+   * `clientsChanged` is called after a swap if the old or the new lists have rules about clients,
+   * with the address ranges of those rules.
+   */
+  constructor(version: RulesVersion, clientsChanged: (ranges: readonly ClientRange[]) => void = () => {}) {
     this.#version = version
     this.#clientsChanged = clientsChanged
   }
@@ -88,9 +91,9 @@ export class ListsInForce {
     this.#rules = built === undefined ? undefined : new ListRules(built)
     const clients = built?.clients ?? []
     this.#clients = built === undefined || clients.length === 0 ? undefined : new ClientRules(built)
-    const hadSome = this.#clientBlocks.length > 0
-    this.#clientBlocks = clients.map(({ octets, prefix }) => ({ octets, prefix }))
-    if (hadSome || clients.length > 0) this.#clientsChanged(this.#clientBlocks)
+    const hadSome = this.#clientRanges.length > 0
+    this.#clientRanges = clients.map(({ octets, prefix }) => ({ octets, prefix }))
+    if (hadSome || clients.length > 0) this.#clientsChanged(this.#clientRanges)
     this.replan(plan)
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
@@ -100,8 +103,8 @@ export class ListsInForce {
   /** Changes which lists apply, and keeps the table: for a pause, or by the time of day. */
   replan(plan: ListPlan): void {
     this.#plan = plan
-    this.#plans++
-    this.#blocks = new Map()
+    this.#planNumber++
+    this.#blockings = new Map()
     this.#version.change()
   }
 
@@ -110,25 +113,25 @@ export class ListsInForce {
     return this.#blocked.get(id)?.count ?? 0
   }
 
-  /** The blocks of clients about which some list has a rule. */
-  get clientBlocks(): readonly ClientBlock[] {
-    return this.#clientBlocks
+  /** The address ranges of all rules about clients. */
+  get clientRanges(): readonly ClientRange[] {
+    return this.#clientRanges
   }
 
   /**
-   * The views of clients under the lists in force: those of `base`, marked for a client that a list
-   * blocks, or exempts from all lists (`ViewMark`). Without rules about clients it
-   * costs a comparison.
+   * Returns a function from a client address to its view. The view is that of `base`. It has the
+   * mark `unshared` if a list blocks the client, or `exempt` if no list applies to it. If no list
+   * has rules about clients, the function only compares one value.
    */
   views(base: (address: string) => View): (address: string) => View {
     let marked = base
-    let plans = -1
+    let planNumber = -1
     return (address) => {
       const clients = this.#clients
       if (clients === undefined) return base(address)
       // The rules, or which lists apply, have changed.
-      if (plans !== this.#plans) {
-        plans = this.#plans
+      if (planNumber !== this.#planNumber) {
+        planNumber = this.#planNumber
         marked = clients.views(base, (view) => this.#setOf(view))
       }
       return marked(address)
@@ -136,17 +139,17 @@ export class ListsInForce {
   }
 
   /** The list that blocks all questions of a client; undefined: none does. */
-  ofClient({ address, view }: Client): Block | undefined {
-    // A renewal has no client.
-    return address === '' ? undefined : this.#blockOf(this.#clients?.of(address, this.#setOf(view)))
+  ofClient({ address, view }: Client): Blocking | undefined {
+    // Questions of this service itself (refresh, probe) have no client address.
+    return address === '' ? undefined : this.#blockingOf(this.#clients?.of(address, this.#setOf(view)))
   }
 
   /**
    * The list that blocks the name at `at` (wire form, lower-case) for a view; undefined: none does.
    */
-  ofName(name: Uint8Array, at: number, view: number): Block | undefined {
+  ofName(name: Uint8Array, at: number, view: number): Blocking | undefined {
     const rules = this.#rules
-    return rules === undefined || hasMark(view, 'exempt') ? undefined : this.#blockOf(rules.ofName(name, at, this.#setOf(view)))
+    return rules === undefined || hasMark(view, 'exempt') ? undefined : this.#blockingOf(rules.ofName(name, at, this.#setOf(view)))
   }
 
   /**
@@ -154,13 +157,13 @@ export class ListsInForce {
    * address in it; undefined: none does. If a rule allows the name of the question, its answer is
    * not blocked.
    */
-  ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Block | undefined {
+  ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Blocking | undefined {
     const rules = this.#rules
     if (rules === undefined || hasMark(view, 'exempt')) return undefined
     const set = this.#setOf(view)
-    const rule = ofTargets(rules, wire, set) ?? ofAddresses(rules, wire, set)
-    if (rule === undefined || rules.ofName(name, at, set)?.kind.allows === true) return undefined
-    return this.#blockOf(rule)
+    const group = ofTargets(rules, wire, set) ?? ofAddresses(rules, wire, set)
+    if (group === undefined || rules.ofName(name, at, set)?.kind.allows === true) return undefined
+    return this.#blockingOf(group)
   }
 
   /** Whether a cached answer may be used for a view. The question of `wire` follows its header. */
@@ -173,18 +176,18 @@ export class ListsInForce {
     return sets[viewNumber(view)] ?? sets[0] ?? NO_LISTS
   }
 
-  #blockOf(rule: RuleGroup | undefined): Block | undefined {
-    if (rule === undefined || rule.kind.allows) return undefined
-    const known = this.#blocks.get(rule)
+  #blockingOf(group: RuleGroup | undefined): Blocking | undefined {
+    if (group === undefined || group.kind.allows) return undefined
+    const known = this.#blockings.get(group)
     if (known !== undefined) return known
-    const list = this.#plan.lists[rule.list]
+    const list = this.#plan.lists[group.list]
     if (list === undefined) return undefined
-    const reply = list.reply ?? rule.kind.reply ?? 'null-address'
+    const reply = list.reply ?? group.kind.reply ?? 'null-address'
     const counter = this.#blocked.get(list.id) ?? { count: 0 }
     this.#blocked.set(list.id, counter)
-    const block = { list: list.id, reply, ede: blockedEde(reply, list.id), counter }
-    this.#blocks.set(rule, block)
-    return block
+    const blocking = { list: list.id, reply, ede: blockedEde(reply, list.id), counter }
+    this.#blockings.set(group, blocking)
+    return blocking
   }
 }
 
@@ -203,8 +206,8 @@ function ofTargets(rules: ListRules, wire: Uint8Array, set: ListSet): RuleGroup 
     const target = expandedName(wire, at)
     if (target === undefined) continue
     for (let i = 0; i < target.length; i++) target[i] = lowerOctet(target[i]!)
-    const rule = rules.ofName(target, 0, set)
-    if (rule !== undefined && !rule.kind.allows) return rule
+    const group = rules.ofName(target, 0, set)
+    if (group !== undefined && !group.kind.allows) return group
   }
   return undefined
 }
@@ -212,12 +215,12 @@ function ofTargets(rules: ListRules, wire: Uint8Array, set: ListSet): RuleGroup 
 /** A rule that blocks an address of an answer. */
 function ofAddresses(rules: ListRules, wire: Uint8Array, set: ListSet): RuleGroup | undefined {
   if (!rules.judgesAddresses) return undefined
-  let rule: RuleGroup | undefined
+  let group: RuleGroup | undefined
   someAddress(wire, (octets, at, length) => {
     const found = rules.ofAddress(octets, at, length, set)
     if (found === undefined || found.kind.allows) return false
-    rule = found
+    group = found
     return true
   })
-  return rule
+  return group
 }

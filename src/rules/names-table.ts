@@ -23,9 +23,9 @@ export interface TableData {
   readonly prefixes6: readonly number[]
 }
 
-/** Number of different rules; rule numbers are below it. */
-export const MOST_RULES = 4096
-const RULE_BITS = MOST_RULES - 1
+/** Limit of rule groups. A cell has the number of its group. */
+export const MOST_GROUPS = 4096
+const RULE_BITS = MOST_GROUPS - 1
 /**
  * The planned share of used cells. At this share, a lookup of an absent name compares 3 to 6 cells.
  */

@@ -1,7 +1,7 @@
 import type { SocketAddress } from '../config/listen-address.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Event } from '../events.ts'
-import type { ClientBlock } from '../rules/client-rules.ts'
+import type { ClientRange } from '../rules/client-rules.ts'
 import type { ViewClients } from '../rules/views.ts'
 import type { Traced } from '../trace/query-trace.ts'
 
@@ -41,7 +41,7 @@ export interface WorkerInit {
   readonly queryRate: SharedArrayBuffer
   readonly cacheMaxBytes: number
   readonly drainMs: number
-  readonly unshared: readonly ClientBlock[]
+  readonly unshared: readonly ClientRange[]
   readonly settings: WorkerSettings
 }
 
@@ -56,8 +56,8 @@ export type Command =
   | { readonly type: 'adopt'; readonly settings: WorkerSettings }
   /** The network changed: everything that belongs to the last one is forgotten. */
   | { readonly type: 'network' }
-  /** Clients in these blocks share no answers: lists have rules about them. */
-  | { readonly type: 'unshare'; readonly blocks: readonly ClientBlock[] }
+  /** Clients in these ranges share no answers: lists have rules about them. */
+  | { readonly type: 'unshare'; readonly ranges: readonly ClientRange[] }
   | { readonly type: 'stop' }
 
 /** Why a command was not carried out. */

@@ -7,7 +7,7 @@ import type { Emit } from '../events.ts'
 import type { DatagramCalls, Listener } from '../listen/listener.ts'
 import type { QueryRate } from '../listen/query-rate.ts'
 import type { PortalSwitch } from '../portal/portal-switch.ts'
-import type { ClientBlock } from '../rules/client-rules.ts'
+import type { ClientRange } from '../rules/client-rules.ts'
 import { RulesVersion } from '../rules-version.ts'
 import { datagramCalls } from '../system/datagram-calls.ts'
 import type { QueryTrace } from '../trace/query-trace.ts'
@@ -111,9 +111,9 @@ export interface WorkerPool {
   /** Notifies every worker of a change of network. Never rejects. */
   newNetwork(): void
   /**
-   * In every worker, clients in these blocks share no answers (see `unsharedIn`). Never rejects.
+   * In every worker, clients in these ranges share no answers (see `unsharedIn`). Never rejects.
    */
-  unshare(blocks: readonly ClientBlock[]): void
+  unshare(ranges: readonly ClientRange[]): void
   /**
    * Every worker answers the queries in progress for at most `drainMs`, then ends. Never rejects.
    */
@@ -157,9 +157,9 @@ export async function startWorkerPool(count: number, settings: WorkerSettings, p
       if (refusals.some((refusal) => refusal !== undefined)) parts.emit({ type: 'fault', where: 'worker: adopt' })
     },
     newNetwork: () => void commandAll({ type: 'network' }),
-    unshare(blocks) {
-      for (const handle of handles) handle.unshared = blocks
-      void commandAll({ type: 'unshare', blocks })
+    unshare(ranges) {
+      for (const handle of handles) handle.unshared = ranges
+      void commandAll({ type: 'unshare', ranges })
     },
     async stop() {
       await Promise.all(handles.map((handle) => handle.stop()))
@@ -197,7 +197,7 @@ function summed(all: readonly CacheFigures[]): CacheFigures {
 class WorkerHandle {
   readonly counters = new Counters()
   settings: WorkerSettings
-  unshared: readonly ClientBlock[] = []
+  unshared: readonly ClientRange[] = []
   readonly #parts: WorkerPoolParts
   readonly #Worker: typeof Worker
   #worker: Worker | undefined

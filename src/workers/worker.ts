@@ -79,7 +79,7 @@ function work(port: MessagePort, init: WorkerInit): void {
       return
     }
     if (command.type === 'unshare') {
-      unshared = command.blocks
+      unshared = command.ranges
       view = unsharedIn(unshared, viewsByAddress(views))
       return
     }

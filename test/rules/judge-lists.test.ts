@@ -184,7 +184,7 @@ t.test('rules about clients: an answer to a blocked client is not for others, no
   lists.replan({ ...plan, sets: [Uint8Array.of(0, 1)] })
   t.strictSame(all(), ['0', '0', '1', '0'], 'a pause')
   t.equal(lists.ofClient({ address: '192.0.2.1', transport: 'udp', view: EVERYBODYS }), undefined)
-  t.equal(lists.clientBlocks.length, 4)
+  t.equal(lists.clientRanges.length, 4)
   t.end()
 })
 
