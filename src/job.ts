@@ -2,8 +2,8 @@ import { asEnigmError, EnigmError } from './errors.ts'
 import type { Answer, Ask, Query, Side } from './resolve.ts'
 
 /**
- * A question in wire form (its name in any case), and a number for everything else that separates
- * cache entries, such as DO and CD.
+ * A question in wire form, with its name in upper or lower case as the client wrote it. `mark` is
+ * one number for everything else that separates cache entries, such as DO, CD and the view.
  */
 export interface Asked {
   readonly octets: Uint8Array
@@ -39,7 +39,7 @@ export interface Stage {
   leave?(job: Job): 'on' | 'waits'
 }
 
-/** The resolvers of one side. */
+/** The resolvers of one side (`Side` in resolve.ts). */
 export interface SideAsker {
   /** Asks the question of `job`, by its deadline, and calls `done` once. Never throws. */
   ask(job: Job, done: (outcome: Outcome) => void): void
@@ -50,9 +50,9 @@ const MOST_DEEP = 8
 
 /**
  * One question of a client, or of the daemon (a refresh, a proof), on its way down the stages and
- * back up. It keeps its list of stages, so that a reload does not change its position. After
- * `reply` a job may continue, and its result is stored. Each field below `outcome` belongs to one
- * stage.
+ * back up. It keeps its list of stages, so that a reload does not change its position. A stage may
+ * answer the client early (`reply`): the job then continues, and its result is stored. Each field
+ * from `side` to `afterwards` belongs to the stage that its comment names.
  */
 export class Job implements Ask {
   readonly query: Query
@@ -61,11 +61,17 @@ export class Job implements Ask {
   /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
-  /** rules/choose-side.ts: where the name is resolved. Absent for questions of a stage below it. */
+  /**
+   * rules/choose-side.ts: where the name is resolved. Absent if a stage below it asks the question:
+   * then the pipeline finds the side (`askerOf` in resolver.ts).
+   */
   side: Side | undefined
   /** cache/key.ts makes it at the first use. */
   asked: Asked | undefined
-  /** cache/memory.ts: the epoch of the cache when the question was asked, and that of the rules. */
+  /**
+   * cache/memory.ts: at the time when the question was asked, the epoch of the cache, the version
+   * of the rules, and the number of answers that its side had given.
+   */
   epoch = 0
   rulesVersion = 0
   answersBefore = 0
@@ -82,7 +88,7 @@ export class Job implements Ask {
   next: Job | undefined = undefined
   waiting: Job[] | undefined = undefined
   leader: Job | undefined = undefined
-  /** Called after the client is answered. */
+  /** cache/coalesce.ts: called when the job has ended. Its client may have its answer earlier. */
   afterwards: (() => void) | undefined = undefined
   readonly #stages: readonly Stage[]
   /** The first stage that the job enters. It is the last one that the job leaves. */
@@ -173,7 +179,7 @@ export class Job implements Ask {
       if (!this.#up) {
         if (this.#down() === 'waits') break
       } else if (this.#at < this.#top) {
-        this.reply(this.outcome ?? endless())
+        this.reply(this.outcome ?? unanswered())
         this.afterwards?.()
         break
       } else if (this.#rise() === 'waits') break
@@ -186,7 +192,7 @@ export class Job implements Ask {
     const stage = this.#stages[this.#at]
     // Set before the call, because the job may be resumed during it.
     this.#waits = true
-    const entered = stage === undefined ? this.#failed(endless()) : this.#entered(stage)
+    const entered = stage === undefined ? this.#failed(unanswered()) : this.#entered(stage)
     if (entered === 'waits' && this.#waits) return 'waits'
     this.#waits = false
     if (entered === 'answered') {
@@ -230,4 +236,4 @@ export class Job implements Ask {
   }
 }
 
-const endless = () => new EnigmError('internal', 'no stage has answered')
+const unanswered = () => new EnigmError('internal', 'no stage has answered')

@@ -85,8 +85,8 @@ export interface Client {
 }
 
 /**
- * A question that passed the gate: QUERY, QR=0, RD=1, exactly one question, at most one OPT of
- * version 0.
+ * A question that passed the check of its header and form: QUERY, QR=0, RD=1, exactly one question,
+ * at most one OPT of version 0.
  */
 export interface Query {
   readonly id: number

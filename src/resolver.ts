@@ -25,6 +25,7 @@ import { askSide } from './upstream/ask.ts'
 /** What the pipeline is made of. It handles queries that the cache cannot answer. */
 export interface PipelineParts {
   readonly cache: AnswerCache
+  /** Where each name is resolved: by the general resolvers, or by those of a forward zone. */
   readonly sides: Sides
   /** The resolvers to ask on each side, by the side's number. */
   readonly askers: readonly SideAsker[]
@@ -55,7 +56,10 @@ export interface StageCounts {
   renewed: number
   /** Questions refused because too many were in progress. */
   overloaded: number
-  /** Queries above a limit for one client: for replies to other hosts over UDP, and for all. */
+  /**
+   * Queries above a rate limit of one client. There are two limits: one for UDP replies to other
+   * hosts, and one for all queries (`clientQueriesPerS`).
+   */
   limited: number
   /** Upstream answers with private addresses, which were refused. */
   rebinding: number
@@ -63,7 +67,12 @@ export interface StageCounts {
 
 export const newStageCounts = (): StageCounts => ({ stale: 0, renewed: 0, overloaded: 0, limited: 0, rebinding: 0 })
 
-/** Makes the pipeline. A question goes down this list, and its outcome goes back up (job.ts). */
+/**
+ * Makes the pipeline. A question goes down this list, and its outcome goes back up (job.ts). So a
+ * stage that is before another one sees its questions first, and its answers last. A name that a
+ * list blocks may get its answer before the pipeline: `BlockedAtOnce` (rules/judge-lists.ts), used
+ * by responder.ts. docs/how-it-works.md and the README show this list.
+ */
 export function pipeline(parts: PipelineParts): readonly Stage[] {
   const { rebinding, gate, tally = newStageCounts(), failures = new Failures(parts.clock) } = parts
   const stale = { served: () => tally.stale++, closed: () => gate.closed }
@@ -85,18 +94,18 @@ export function pipeline(parts: PipelineParts): readonly Stage[] {
     return asker
   }
   return [
-    ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // outermost: it only records that a query arrived, and nothing of it is kept
-    ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // outside of everything that stores or checks answers: the answers of the network's own resolver about its login page are only for the client that asked
+    ...(parts.canary === undefined ? [] : [parts.canary.stage()]), // before all others: it only records that a query arrived, and nothing of it is kept
+    ...(parts.portal === undefined ? [] : [parts.portal.stage()]), // before everything that stores or checks answers: the answers of the network's own resolver about its login page are only for the client that asked
     chooseSide(parts.sides, parts.loops), // before everything that depends on where a name is resolved
-    serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // around everything that may fail, including overload: a stale answer is better than none
-    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // around coalesce: a client that waits for the question of another one uses memory too
+    serveStale({ cache: parts.cache, clock: parts.clock, ...stale }), // before everything that may fail, including overload: a stale answer is better than none
+    admit({ random: parts.random, turnedAway: () => tally.overloaded++ }), // before coalesce: a client that waits for the question of another one uses memory too
     coalesce((asked) => cache.hashOf(asked), parts.random, parts.viewOf), // before all other work: a hundred tabs that ask one name are one question, one insert, one upstream query
-    remember(parts.cache, parts.clock, failures), // outside every stage that answers, so that an answer made by policy is a hit the next time too
-    ...(parts.own === undefined ? [] : [parts.own, chooseSide(parts.sides, parts.loops)]), // before everything that judges a name: what a person wrote for it is meant; an alias of it passes all of the rest, and may lead to another side
-    ...(parts.lists === undefined ? [] : [judgeByLists(parts.lists)]), // before everything that may send a query: a blocked name is not asked for; on the way back, around all that a server has sent
+    remember(parts.cache, parts.clock, failures), // before every stage that answers, so that an answer which a stage itself makes is a hit the next time too
+    ...(parts.own === undefined ? [] : [parts.own, chooseSide(parts.sides, parts.loops)]), // before everything that judges a name: a configured name is answered as written. The target of a configured alias goes through all later stages, and may belong to another side, so the side is chosen again
+    ...(parts.lists === undefined ? [] : [judgeByLists(parts.lists)]), // before everything that may send a query, so that a blocked name is not sent. On the way up it judges what servers have answered
     specialNames(proofsOf), // before every stage that may send a query: these names have no meaning outside this host or network, and a query would reveal them
     gateStage(gate), // after the names that are never sent, before every stage that may send a query
-    refuseRebinding(rebinding, () => tally.rebinding++), // around upstreams only: answers made by policy may hold private addresses
-    askSide(askerOf), // the last stage: those of one side, and no fallback to another
+    refuseRebinding(rebinding, () => tally.rebinding++), // after every stage that itself makes answers: these may hold private addresses, and answers of resolvers may not
+    askSide(askerOf), // the last stage: asks the resolvers of one side. It never asks those of another side
   ]
 }

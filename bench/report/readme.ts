@@ -34,6 +34,6 @@ export function readmePart(run: Run): string {
     '| --- | ---: | ---: | ---: |',
     ...rows,
     '',
-    `${run.date.slice(0, 10)}, ${run.machine.cpu}, ${run.machine.cores} cores. Every row, every peer and the missed targets: [bench/results](bench/results/bench.md). Made by \`npm run bench -- --readme\`.`,
+    `${run.date.slice(0, 10)}, ${run.machine.cpu}, ${run.machine.cores} cores. A ratio is the median of the ratios of the rounds, so it need not equal the quotient of the two columns. Every row, every peer and the missed targets: [bench/results](bench/results/bench.md). Made by \`npm run bench -- --readme\`.`,
   ].join('\n')
 }

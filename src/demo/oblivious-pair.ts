@@ -4,13 +4,13 @@ import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse }
 import { Agent, request as httpsRequest } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { Fields, targetKeyOf } from '../config/odoh-config.ts'
-import { expand, extract, HpkeContext, publicOctets, recipientOf, scheduleFor, seal } from '../link/odoh/hpke.ts'
+import { expand, extract, HpkeContext, keyScheduleContext, publicOctets, recipientOf, seal } from '../link/odoh/hpke.ts'
 import { responseSecrets } from '../link/odoh/message.ts'
 
 /** A relay and a target of RFC 9230 on loopback. Each keeps a log of what it saw. */
 
 const MEDIA_TYPE = 'application/oblivious-dns-message'
-const SCHEDULE = scheduleFor('odoh query')
+const SCHEDULE = keyScheduleContext('odoh query')
 const KEY_ID_LABEL = Buffer.from('odoh key id')
 
 interface Identity {

@@ -6,7 +6,7 @@ import type { Ask, Carried, Protection, Receiver, ScheduledLink, Transport } fro
 import { type CoverRequest, CoverTraffic } from './cover-traffic.ts'
 import type { Pace } from './profiles.ts'
 import { createSchedule, type Schedule } from './schedule.ts'
-import { SlotQueue, type WaitingQuery } from './slot-queue.ts'
+import { late, SlotQueue, type WaitingQuery } from './slot-queue.ts'
 import type { ShapedLink } from './standby.ts'
 import { Vitals } from './vitals.ts'
 
@@ -16,8 +16,9 @@ const BLOCK_OCTETS = 128
 const LONGEST_OCTETS = 290
 
 /**
- * Pads `request` to a block, or, if it is longer, to the `octets` of its cell. Undefined: it does
- * not fit, or it is not one of our queries.
+ * Pads `request` to the `octets` of its cell. In a cell of one record it pads to a block instead,
+ * if `request` fits in one. Undefined: it does not fit in the cell, or it is not one of our
+ * queries.
  */
 const cellOf = (request: Uint8Array, octets: number, records: number) =>
   (records === 1 ? repadded(request, BLOCK_OCTETS) : undefined) ?? repadded(request, octets)
@@ -27,7 +28,7 @@ const cellOf = (request: Uint8Array, octets: number, records: number) =>
  * second half of these would wait longer than any deadline.
  */
 const MAX_WAITING = 400
-/** How many of these are reserved for queries that do not give way. */
+/** How many of these are reserved for clients with few queries in progress: see `Ask.givesWay`. */
 const HELD_BACK = 50
 /**
  * If a dial takes longer than this, the waiting queries fail, so that another transport or resolver
@@ -48,30 +49,32 @@ export interface ConstantRateOptions {
   readonly coverWanted: boolean
   /** The query with its OPT that tests whether the resolver is alive. */
   readonly probe: Uint8Array
-  /** Whether this program validates, so that all queries have DO. Default: the client decides. */
-  readonly validates?: boolean
   /** Called with each reply to a cover or a probe of the link. It shows that the path is alive. */
   readonly onSignOfLife?: (carried: Carried) => void
 }
 
 /**
- * Makes a link with a schedule that queries cannot influence. Each slot sends one cell: a real
- * query if one waits, otherwise a cover. All cells have one size and are made in the same way. A
- * real query waits for a slot until its deadline. A long query waits for a slot in which a cell of
- * several records begins. Only a client's query opens a session. A probe or a refresh uses a slot
- * of an open session, or fails with `overloaded`. So does a client's query on a link in standby. A
- * slot without a connection is lost, for real queries and for covers. `close` waits until the
- * waiting queries are answered or late.
+ * Makes a link that sends on a schedule. Queries decide only when a session opens and at which step
+ * it ends (schedule.ts). Each slot sends one record, and all records have one size. A cell is one
+ * record, or at fixed slots two or three. It holds the first of these that there is: a probe, if
+ * the connection is in doubt; a cover that must go before queries; a waiting query; another cover.
+ *
+ * A query waits for a slot until its deadline. A long query waits for a slot in which a cell of
+ * several records begins. Probes and refreshes never open a session: they use an open one, or fail
+ * with `overloaded`. This is also true for the queries of clients on a spare link (`Pace.isSpare`).
+ * A slot without a connection is lost, for queries and for covers. `close` waits until the waiting
+ * queries are answered or late.
  */
 export function constantRate<P extends Protection>(link: ScheduledLink<P>, o: ConstantRateOptions): ShapedLink<P> {
   return new ConstantRateLink(link, o)
 }
 
 /**
- * The content of the next slot, unless the session ends. `sent` is called when the cell is written.
+ * What the next slot sends. It is not sent if the session ends at that slot. `sent` is called when
+ * the cell is written.
  */
 interface PreparedCell<P extends Protection> {
-  /** Undefined: the request is not one of our queries. */
+  /** Undefined: the request does not fit in the cell, or it is not one of our queries. */
   readonly cell: Uint8Array | undefined
   readonly ask: Ask
   readonly sent: (carried: Promise<Carried<P>>, nowMs: number) => void
@@ -86,7 +89,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   readonly #covers: CoverTraffic
   readonly #vitals = new Vitals()
   onVitals: (() => void) | undefined
-  /** Whether the link, which is in standby, is needed now. */
+  /** Whether the links before this spare link fail, so that its session must be open. */
   #needed = false
   #failing = false
   readonly #queue: SlotQueue<P>
@@ -115,7 +118,6 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
       transport: link.transport,
       wanted: o.coverWanted,
       coversADay: o.pace.coversADay,
-      validates: o.validates === true,
     }
     this.#covers = new CoverTraffic(setup, () => this.#schedule.endAtStep())
     const nowMs = o.clock.nowMs()
@@ -134,7 +136,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
       return
     }
     this.#covers.asked(this.#queue.add(request, ask, to, nowMs).dnssecOk)
-    if (ask.purpose === 'client' && !this.#standsBy) this.#arrived(nowMs)
+    if (ask.purpose === 'client' && !this.#isSpare) this.#arrived(nowMs)
   }
 
   get state(): ShapedLink['state'] {
@@ -144,11 +146,12 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
 
   need(needed: boolean): void {
     this.#needed = needed
-    if (needed && this.#standsBy && this.#closed === undefined) this.#arrived(this.#o.clock.nowMs())
+    if (needed && this.#isSpare && this.#closed === undefined) this.#arrived(this.#o.clock.nowMs())
   }
 
-  get #standsBy(): boolean {
-    return this.#o.pace.standsBy === true
+  /** Whether `need` opens its sessions, and never a query. */
+  get #isSpare(): boolean {
+    return this.#o.pace.isSpare === true
   }
 
   #refusal(ask: Ask, nowMs: number): EnigmError | undefined {
@@ -156,8 +159,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     if (nowMs >= ask.deadlineMs) return late()
     if (this.#queue.size >= MAX_WAITING - (ask.givesWay === true ? HELD_BACK : 0))
       return new EnigmError('overloaded', 'too many queries wait for a slot')
-    if ((ask.purpose !== 'client' || this.#standsBy) && !this.#schedule.open)
-      return new EnigmError('overloaded', this.#standsBy ? 'the link stands by' : 'only a client opens a session on a shaped link')
+    if ((ask.purpose !== 'client' || this.#isSpare) && !this.#schedule.open)
+      return new EnigmError('overloaded', this.#isSpare ? 'the link stands by' : 'only a client opens a session on a shaped link')
     return undefined
   }
 
@@ -173,11 +176,11 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     const wasOpen = this.#schedule.open
     this.#schedule.arrived(nowMs)
     if (wasOpen) return
-    if (!this.#standsBy) this.#covers.opened(nowMs)
+    if (!this.#isSpare) this.#covers.opened(nowMs)
     this.#began(nowMs)
   }
 
-  /** Starts a session. A query may cause a dial only here. */
+  /** Starts a session, and dials. Later each slot without a connection dials, and nothing else. */
   #began(nowMs: number): void {
     this.#arm()
     if (!this.#link.ready) this.#connect(nowMs)
@@ -254,8 +257,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   #take(nowMs: number): void {
     this.#vitals.look(nowMs)
     this.#reportVitals()
-    if (this.#standsBy && this.#needed) this.#schedule.arrived(nowMs)
-    const { slot } = this.#schedule.take(nowMs, this.#standsBy ? 0 : this.#queue.size)
+    if (this.#isSpare && this.#needed) this.#schedule.arrived(nowMs)
+    const { slot } = this.#schedule.take(nowMs, this.#isSpare ? 0 : this.#queue.size)
     if (slot === 'close') this.#onSessionEnd(nowMs)
     else if (this.#link.unfinished) this.#link.more()
     else if (!this.#link.ready) this.#connect(nowMs)
@@ -264,7 +267,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
 
   #onSessionEnd(nowMs: number): void {
     // The session ended, but queries wait: they start the next session.
-    if (this.#standsBy ? this.#needed : this.#queue.size > 0) this.#arrived(nowMs)
+    if (this.#isSpare ? this.#needed : this.#queue.size > 0) this.#arrived(nowMs)
     else this.#failAll(new EnigmError('connection-lost', 'the session is over'))
   }
 
@@ -343,7 +346,8 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   /**
-   * Reports the health of the link. Called before waiting queries fail, so the next link is ready.
+   * Reports the health of the link. Called before waiting queries fail, so that the
+   * spare link to which they then go opens in time.
    */
   #reportVitals(): void {
     const { failing } = this.#vitals
@@ -381,7 +385,7 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
   }
 
   #expire(nowMs: number): void {
-    this.#queue.expire(nowMs, late)
+    this.#queue.expire(nowMs)
     this.#finishIfDone()
   }
 
@@ -392,9 +396,3 @@ class ConstantRateLink<P extends Protection> implements ShapedLink<P> {
     this.#closed()
   }
 }
-
-/** The error of a late query. A query that was lost and not retried gets another error. */
-const late = (waiting?: { readonly lostAfter: number | undefined }) =>
-  waiting?.lostAfter === undefined
-    ? new EnigmError('deadline', 'no slot and answer in time')
-    : new EnigmError('connect-timeout', 'no slot on another connection in time')

@@ -113,8 +113,6 @@ export interface CoverOptions {
   /** False only if the operator states that it wants no cover traffic. */
   readonly wanted: boolean
   readonly coversADay: number
-  /** Whether this program validates, so that all queries have DO. */
-  readonly validates?: boolean
 }
 
 const DS = 43
@@ -150,7 +148,7 @@ export class CoverTraffic {
     this.#endSession = endSession
     this.#cover = new CoverQuestions(o.random)
     this.#permission = new CoverPermission(o)
-    this.#dnssec = new DnssecCovers(o.random, o.validates === true)
+    this.#dnssec = new DnssecCovers(o.random)
   }
 
   /** A query has opened a session. */

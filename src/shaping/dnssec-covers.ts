@@ -35,7 +35,6 @@ const MOST_LARGER = 0.1
  * Decides what share of covers is asked with DO, and how often these should have large replies.
  */
 export class DnssecCovers {
-  readonly #always: boolean
   readonly #random: Random
   readonly #asked = new Share(0, ASKED)
   readonly #large = {
@@ -46,10 +45,8 @@ export class DnssecCovers {
   #doSteps = 0
   #proofSteps = 0
 
-  /** `always`: this program validates, so all its own queries have DO, from the first one. */
-  constructor(random: Random, always: boolean) {
+  constructor(random: Random) {
     this.#random = random
-    this.#always = always
     this.remix()
   }
 
@@ -73,7 +70,7 @@ export class DnssecCovers {
 
   /** Updates the shares. */
   remix(): void {
-    this.#doSteps = this.#always ? SHARE_STEPS : Math.round(this.#asked.value * SHARE_STEPS)
+    this.#doSteps = Math.round(this.#asked.value * SHARE_STEPS)
     this.#proofSteps = Math.round(this.#proofShare() * SHARE_STEPS)
   }
 

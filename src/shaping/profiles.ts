@@ -29,7 +29,7 @@ export interface Pace {
   /**
    * Whether a session opens when the links before it fail, and never by a query (see standby.ts).
    */
-  readonly standsBy?: true
+  readonly isSpare?: true
   /**
    * Limit of covers over one link in 24 hours. The schedule cannot send more in a day, so they
    * never run out. Without covers, real queries would be visible.
@@ -38,7 +38,7 @@ export interface Pace {
 }
 
 /**
- * The pace of a link in standby under `always-on`. Its sessions last for ten minutes, and begin
+ * The pace of a spare link under `always-on`. Its sessions last for ten minutes, and begin
  * only when the link that never stops fails.
  */
 export const STANDBY: Pace = {
@@ -47,7 +47,7 @@ export const STANDBY: Pace = {
   stepMs: 600_000,
   idleMs: 600_000,
   alwaysOn: false,
-  standsBy: true,
+  isSpare: true,
   coversADay: 1_800_000,
 }
 

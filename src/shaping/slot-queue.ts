@@ -1,6 +1,6 @@
 import type { Random } from '../clock.ts'
 import { leastOctets, readOpt } from '../dns/edns.ts'
-import type { EnigmError } from '../errors.ts'
+import { EnigmError } from '../errors.ts'
 import type { Ask, Protection, Receiver } from '../resolve.ts'
 
 /** A real query that waits for a slot, or was sent in one. */
@@ -105,8 +105,8 @@ export class SlotQueue<P extends Protection> {
     this.#lost.splice(behind < 0 ? this.#lost.length : behind, 0, waiting)
   }
 
-  /** Fails late queries with the error that `late` makes for each. */
-  expire(nowMs: number, late: (waiting: WaitingQuery<P>) => EnigmError): void {
+  /** Fails late queries. */
+  expire(nowMs: number): void {
     for (const queue of [this.#lost, this.#queue]) {
       if (!queue.some(({ ask }) => ask.deadlineMs <= nowMs)) continue
       for (const waiting of queue.splice(0)) {
@@ -120,3 +120,12 @@ export class SlotQueue<P extends Protection> {
     for (const waiting of [...this.#lost.splice(0), ...this.#queue.splice(0)]) waiting.to.failed(error)
   }
 }
+
+/**
+ * The error of a query whose deadline is over. If it was lost with its connection before, the path
+ * is the cause, and not the wait for a slot.
+ */
+export const late = (waiting?: { readonly lostAfter: number | undefined }): EnigmError =>
+  waiting?.lostAfter === undefined
+    ? new EnigmError('deadline', 'no slot and answer in time')
+    : new EnigmError('connect-timeout', 'no slot on another connection in time')

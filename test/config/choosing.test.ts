@@ -109,7 +109,7 @@ function shortTable(): string {
   const kinds: readonly (readonly [string, (filtering: string | undefined) => boolean])[] = [
     ['nothing is filtered', (filtering) => filtering === 'none'],
     ['malware is filtered', (filtering) => filtering?.includes('malware') === true],
-    ['nothing', (filtering) => filtering === undefined],
+    ['(no statement)', (filtering) => filtering === undefined],
   ]
   const said = (one: Shipped) =>
     [
@@ -124,12 +124,12 @@ function shortTable(): string {
       .map(said)
       .join('; '),
   ])
-  return table(['they state about filtering', 'shipped resolvers: country, what they state about logs, transports'], ...rows)
+  return table(['filtering, as the operator states', 'shipped resolvers (country; logs, as the operator states; transports)'], ...rows)
 }
 
 t.test('README.md and docs/resolvers.md have the shipped resolvers to choose from (UPDATE_DOCS=1 rewrites them)', async (t) => {
   const parts: readonly (readonly [string, (text: string) => string])[] = [
-    ['README.md', (text) => text.replace(/\| they state about filtering .*\n(\|.*\n)*/, () => `${shortTable()}\n`)],
+    ['README.md', (text) => text.replace(/\| filtering, as the operator states .*\n(\|.*\n)*/, () => `${shortTable()}\n`)],
     [
       'docs/resolvers.md',
       (text) =>

@@ -16,7 +16,7 @@ export interface Tunnel {
   readonly opened: Promise<Socket>
   /** Whether a hop has sent anything. */
   heard(): boolean
-  /** Ends the tunnel. `opened` is then ignored. */
+  /** Ends the tunnel. If `opened` still resolves, its socket is destroyed. */
   abandon(error: EnigmError): void
   /** The error to report at the time limit. It names the hop that has not answered. */
   overdue(): EnigmError
@@ -29,7 +29,7 @@ export interface Tunnel {
 export function openTunnel(route: readonly DialHop[], target: Place, progress: () => void): Tunnel {
   const places = [...route.map(({ hop }) => hop), target]
   const [first] = route
-  if (first === undefined || route.length > MOST_HOPS) throw new EnigmError('internal', 'a route has one to three hops')
+  if (first === undefined || route.length > MOST_HOPS) throw new EnigmError('internal', `a route has 1 to ${MOST_HOPS} hops`)
   const { host, port } = first.hop
   const tcp = connectTcp({ host, port, lookup: refuseLookup })
   tcp.setNoDelay(true)
@@ -93,12 +93,14 @@ async function ask(stream: Socket, { hop, login }: DialHop, next: Place): Promis
   if (hop.kind === 'socks5') await connectBySocks5(stream, next, login?.(), hop.credentials === 'per-operator')
   else if (hop.kind === 'http-connect') await connectByHttp(stream, next, login?.())
   else throw new EnigmError('internal', `${hop.kind} carries no byte stream`)
-  // TLS clients speak first, so nothing can have come from the next host.
+  // TLS clients speak first, so the next host has sent nothing yet. Octets that are here already
+  // come from the hop itself.
   if (stream.readableLength > 0) throw new HopFault('hop-failed', 'sent data that nobody asked for')
 }
 
 /**
- * Performs the TLS handshake with the hop. The hop must be authenticated: it may get a password.
+ * Performs the TLS handshake with the hop. The hop must be authenticated, because it may get the
+ * user name and the password.
  */
 function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
   const { hop, spkiPins } = dialHop
@@ -127,7 +129,9 @@ function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
     const closed = () => failed(new HopFault('hop-failed', 'closed the connection'))
     tls.once('close', closed)
     tls.once('secureConnect', () => {
-      if (!tls.authorized || !isAgreeable({ cipher: tls.getCipher().name, tlsVersion: tls.getProtocol(), group: undefined }, offer))
+      // Node itself refuses such a peer because of `rejectUnauthorized`. This is a second lock.
+      if (!tls.authorized) return failed(new HopFault('hop-untrusted', 'did not prove its identity'))
+      if (!isAgreeable({ cipher: tls.getCipher().name, tlsVersion: tls.getProtocol(), group: undefined }, offer))
         return failed(new HopFault('hop-failed', 'chose a TLS parameter that was not offered'))
       tls.off('close', closed)
       tls.off('error', failed)
@@ -136,7 +140,10 @@ function securedHop(socket: Socket, dialHop: DialHop): Promise<TLSSocket> {
   })
 }
 
-/** Converts the error of one hop to the error of the dial. `next`: the hop behind it, if any. */
+/**
+ * Converts the error of one hop to the error of the dial. `next`: the hop behind it, if any. A
+ * fault is about 'next' if the hop says that it cannot reach the host behind it (hop-reading.ts).
+ */
 function faultOf(error: unknown, at: DialHop, next: DialHop | undefined): EnigmError {
   const named = (code: EnigmError['code'], { hop }: DialHop, message: string) =>
     new EnigmError(code, message, { cause: error, hop: hop.name })

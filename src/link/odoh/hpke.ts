@@ -30,16 +30,16 @@ const SPKI_PREFIX = Buffer.from('302a300506032b656e032100', 'hex')
 
 const labelled = (suite: Buffer, label: string) => Buffer.concat([suite, Buffer.from(label)])
 /** The info of LabeledExpand (section 4): the length, the suite, the label. */
-const expanding = (suite: Buffer, label: string, octets: number) => Buffer.concat([Buffer.from([0, octets]), labelled(suite, label)])
+const expandInfo = (suite: Buffer, label: string, octets: number) => Buffer.concat([Buffer.from([0, octets]), labelled(suite, label)])
 const LABELS = {
   sharedPrk: labelled(KEM_LABEL, 'eae_prk'),
-  shared: expanding(KEM_LABEL, 'shared_secret', HASH_OCTETS),
+  shared: expandInfo(KEM_LABEL, 'shared_secret', HASH_OCTETS),
   pskIdHash: labelled(SUITE_LABEL, 'psk_id_hash'),
   infoHash: labelled(SUITE_LABEL, 'info_hash'),
   secret: labelled(SUITE_LABEL, 'secret'),
-  key: expanding(SUITE_LABEL, 'key', AEAD.keyOctets),
-  nonce: expanding(SUITE_LABEL, 'base_nonce', AEAD.nonceOctets),
-  exporter: expanding(SUITE_LABEL, 'exp', HASH_OCTETS),
+  key: expandInfo(SUITE_LABEL, 'key', AEAD.keyOctets),
+  nonce: expandInfo(SUITE_LABEL, 'base_nonce', AEAD.nonceOctets),
+  exporter: expandInfo(SUITE_LABEL, 'exp', HASH_OCTETS),
 } as const
 
 /** HKDF-Extract (RFC 5869 section 2.2). The parts of `ikm` are joined. */
@@ -49,13 +49,14 @@ export function extract(salt: Uint8Array, ...ikm: readonly Uint8Array[]): Buffer
   return hmac.digest()
 }
 
-const LAST = Buffer.from([1])
+/** The counter of T(1), the only block. */
+const FIRST_BLOCK = Buffer.from([1])
 
 /** HKDF-Expand (RFC 5869 section 2.3). `octets`: at most 32, which is one block. */
 export function expand(prk: Uint8Array, octets: number, ...info: readonly Uint8Array[]): Buffer {
   const hmac = createHmac('sha256', prk)
   for (const part of info) hmac.update(part)
-  return hmac.update(LAST).digest().subarray(0, octets)
+  return hmac.update(FIRST_BLOCK).digest().subarray(0, octets)
 }
 
 /** The public key to which messages are sealed. */
@@ -74,11 +75,14 @@ export function publicOctets(key: KeyObject): Buffer {
   return key.export({ format: 'der', type: 'spki' }).subarray(-KEY_OCTETS)
 }
 
-/** The context of the key schedule. It is the same for every message of one protocol. */
-export type Schedule = Uint8Array
+/**
+ * The `key_schedule_context` of RFC 9180 section 5.1. It is the same for every message of one
+ * protocol.
+ */
+export type KeyScheduleContext = Uint8Array
 
-/** The context of the key schedule for an `info` in base mode (RFC 9180 section 5.1). */
-export function scheduleFor(info: string): Schedule {
+/** The `key_schedule_context` for an `info` in base mode. */
+export function keyScheduleContext(info: string): KeyScheduleContext {
   return Buffer.concat([Buffer.from([0]), extract(NOTHING, LABELS.pskIdHash), extract(NOTHING, LABELS.infoHash, Buffer.from(info))])
 }
 
@@ -89,7 +93,7 @@ export class HpkeContext {
   readonly #exporter: Buffer
 
   /** `dh`: the X25519 shared secret of the encapsulated key `enc` and the recipient's key. */
-  constructor(dh: Uint8Array, enc: Uint8Array, recipient: Uint8Array, schedule: Schedule) {
+  constructor(dh: Uint8Array, enc: Uint8Array, recipient: Uint8Array, schedule: KeyScheduleContext) {
     const shared = expand(extract(NOTHING, LABELS.sharedPrk, dh), HASH_OCTETS, LABELS.shared, enc, recipient)
     const secret = extract(shared, LABELS.secret)
     this.#key = expand(secret, AEAD.keyOctets, LABELS.key, schedule)
@@ -109,7 +113,7 @@ export class HpkeContext {
 
   /** A secret for `label` (RFC 9180 section 5.3). `octets`: at most 32. */
   export(label: Uint8Array, octets: number): Buffer {
-    return expand(this.#exporter, octets, expanding(SUITE_LABEL, 'sec', octets), label)
+    return expand(this.#exporter, octets, expandInfo(SUITE_LABEL, 'sec', octets), label)
   }
 }
 
@@ -143,7 +147,7 @@ export function open(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, cipher
  */
 export function setupSender(
   recipient: Recipient,
-  schedule: Schedule,
+  schedule: KeyScheduleContext,
   ephemeral: KeyPairKeyObjectResult = generateKeyPairSync('x25519'),
 ): { readonly enc: Buffer; readonly context: HpkeContext } {
   const enc = publicOctets(ephemeral.publicKey)

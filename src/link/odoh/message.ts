@@ -2,7 +2,7 @@ import { Fields, type TargetPublicKey } from '../../config/odoh-config.ts'
 import { viewOf } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { SealedQuery } from '../dial/endpoint.ts'
-import { AEAD, expand, extract, type HpkeContext, open, type Recipient, recipientOf, scheduleFor, setupSender } from './hpke.ts'
+import { AEAD, expand, extract, type HpkeContext, keyScheduleContext, open, type Recipient, recipientOf, setupSender } from './hpke.ts'
 
 const QUERY = 1
 const RESPONSE = 2
@@ -11,7 +11,7 @@ const HASH_OCTETS = 32
 const RESPONSE_NONCE_OCTETS = 16
 
 const NO_SALT = new Uint8Array(0)
-const SCHEDULE = scheduleFor('odoh query')
+const SCHEDULE = keyScheduleContext('odoh query')
 const EXPORT = Buffer.from('odoh response')
 const LABELS = { keyId: Buffer.from('odoh key id'), key: Buffer.from('odoh key'), nonce: Buffer.from('odoh nonce') } as const
 

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, diffieHellman } from 'node:crypto'
 import { Aes128Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from '@hpke/core'
 import fc from 'fast-check'
 import t from 'tap'
-import { HpkeContext, publicOctets, recipientOf, scheduleFor, setupSender } from '../../../src/link/odoh/hpke.ts'
+import { HpkeContext, keyScheduleContext, publicOctets, recipientOf, setupSender } from '../../../src/link/odoh/hpke.ts'
 import { HPKE_VECTOR } from './vectors.ts'
 
 const hex = (text: string) => Buffer.from(text, 'hex')
@@ -16,7 +16,7 @@ t.test('RFC 9180 appendix A.1.1, sender and recipient', (t) => {
   const vector = HPKE_VECTOR
   const privateKey = privateKeyOf(hex(vector.ephemeralPrivate))
   const ephemeral = { privateKey, publicKey: createPublicKey(privateKey) }
-  const schedule = scheduleFor(hex(vector.info).toString())
+  const schedule = keyScheduleContext(hex(vector.info).toString())
   const { enc, context } = setupSender(recipientOf(hex(vector.recipientPublic)), schedule, ephemeral)
   t.equal(enc.toString('hex'), vector.enc)
   t.equal(context.seal(hex(vector.aad), hex(vector.plaintext)).toString('hex'), vector.ciphertext)
@@ -33,7 +33,7 @@ t.test('RFC 9180 appendix A.1.1, sender and recipient', (t) => {
 t.test('what we seal @hpke/core opens, and its exports are ours', async (t) => {
   const keys = await oracle.kem.generateKeyPair()
   const octets = Buffer.from(await oracle.kem.serializePublicKey(keys.publicKey))
-  const schedule = scheduleFor('odoh query')
+  const schedule = keyScheduleContext('odoh query')
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 80 }), fc.uint8Array({ maxLength: 700 }), async (aad, plaintext) => {
       const { enc, context } = setupSender(recipientOf(octets), schedule)
@@ -53,20 +53,25 @@ t.test('what @hpke/core seals we open', async (t) => {
   const sender = await oracle.createSenderContext({ recipientPublicKey, info: Buffer.from('odoh query') })
   const ciphertext = Buffer.from(await sender.seal(Buffer.from('a message'), Buffer.from('aad')))
   const enc = Buffer.from(sender.enc)
-  const context = new HpkeContext(diffieHellman({ privateKey, publicKey: recipientOf(enc).key }), enc, octets, scheduleFor('odoh query'))
+  const context = new HpkeContext(
+    diffieHellman({ privateKey, publicKey: recipientOf(enc).key }),
+    enc,
+    octets,
+    keyScheduleContext('odoh query'),
+  )
   t.equal(context.open(Buffer.from('aad'), ciphertext)?.toString(), 'a message')
 })
 
 t.test('every context has its own key', (t) => {
   const recipient = recipientOf(hex(HPKE_VECTOR.recipientPublic))
-  const schedule = scheduleFor('odoh query')
+  const schedule = keyScheduleContext('odoh query')
   const seen = new Set(Array.from({ length: 50 }, () => setupSender(recipient, schedule).enc.toString('hex')))
   t.equal(seen.size, 50)
   t.end()
 })
 
 t.test('a key of low order is refused (RFC 9180 section 7.1.4)', (t) => {
-  t.throws(() => setupSender(recipientOf(Buffer.alloc(32)), scheduleFor('odoh query')))
+  t.throws(() => setupSender(recipientOf(Buffer.alloc(32)), keyScheduleContext('odoh query')))
   t.throws(() => recipientOf(Buffer.alloc(31)))
   t.end()
 })

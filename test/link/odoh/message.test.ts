@@ -5,7 +5,7 @@ import t from 'tap'
 import { Fields, targetKeyOf } from '../../../src/config/odoh-config.ts'
 import { newKeyPair, openQuery } from '../../../src/demo/oblivious-pair.ts'
 import { EnigmError } from '../../../src/errors.ts'
-import { HpkeContext, open, recipientOf, scheduleFor } from '../../../src/link/odoh/hpke.ts'
+import { HpkeContext, keyScheduleContext, open, recipientOf } from '../../../src/link/odoh/hpke.ts'
 import { responseSecrets, sealQuery, targetKey } from '../../../src/link/odoh/message.ts'
 import { SEAL_OCTETS } from '../../../src/link/odoh/target-keys.ts'
 import { ODOH_VECTOR } from './vectors.ts'
@@ -34,7 +34,7 @@ t.test('the published transactions: key id, query and response', async (t) => {
     t.strictSame([type, Buffer.from(id ?? []).toString('hex'), fields.done], [1, keyId, true])
     const enc = sealed.subarray(0, 32)
     const dh = diffieHellman({ privateKey, publicKey: recipientOf(enc).key })
-    const context = new HpkeContext(dh, enc, contents.subarray(-32), scheduleFor('odoh query'))
+    const context = new HpkeContext(dh, enc, contents.subarray(-32), keyScheduleContext('odoh query'))
     const plaintext = context.open(hex(obliviousQuery).subarray(0, 35), sealed.subarray(32)) ?? Buffer.alloc(0)
     const inner = new Fields(plaintext)
     t.equal(Buffer.from(inner.vector() ?? []).toString('hex'), query)
