@@ -26,7 +26,8 @@ export function pathsOf(config: RouteSettings, resolvers: readonly TrustedResolv
 }
 
 /**
- * Whether a transport is used: no proxy carries datagrams, and some transports have no schedule.
+ * Whether a transport is used: no datagrams are sent through a proxy, and some transports have no
+ * schedule.
  */
 function isUsed(transport: Transport, resolver: TrustedResolver, { shaping, via }: RouteSettings): boolean {
   const { datagrams, schedule } = TRANSPORTS[transport]

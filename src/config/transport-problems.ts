@@ -39,7 +39,7 @@ export function transportProblems(
     const hops = resolver.via ?? config.via
     if (hops.length === 0 || offered.length === 0 || offered.some((transport) => !TRANSPORTS[transport].datagrams)) continue
     const names = offered.map((transport) => TRANSPORTS[transport].label).join(' and ')
-    const message = `leads to ${quoted(resolver.id)} (${setFile}), whose only transport here is ${names}: no proxy carries datagrams; add "dot" or "doh" where it offers it, or "via": [] to the resolver`
+    const message = `leads to ${quoted(resolver.id)} (${setFile}), whose only transport here is ${names}: this program sends no datagrams through a proxy; add "dot" or "doh" where it offers it, or "via": [] to the resolver`
     found.push({ file, path: resolver.via === undefined ? 'via' : 'transports', message })
   }
   for (const resolver of keepsSchedule(shaping.profile) ? resolvers : []) {

@@ -92,7 +92,7 @@ export function openScheduled(endpoint: Endpoint, transport: Transport, options:
   return OPEN[transport].scheduled(endpoint, transport, options)
 }
 
-/** Refuses to dial if the route has a proxy, because no proxy carries datagrams. */
+/** Refuses to dial if the route has a proxy, because no datagrams are sent through a proxy. */
 function datagrams(open: Open<Carrier>): Open<Carrier> {
   return (endpoint, transport, options) => {
     if ((endpoint.route ?? []).length === 0) return open(endpoint, transport, options)

@@ -102,7 +102,7 @@ t.test('datagrams do not go past proxies: such a route is refused, unless anothe
     via: ['tor'],
   }
   const { said } = await load(t, config, { dnscrypt: PLACE })
-  t.match(said, [/^via leads to "one" .*, whose only transport here is DNSCrypt: no proxy carries datagrams/])
+  t.match(said, [/^via leads to "one" .*, whose only transport here is DNSCrypt: this program sends no datagrams through a proxy/])
   t.strictSame((await load(t, config, { dnscrypt: PLACE }, { via: [] })).said, [])
   const { loaded } = await load(t, config, { dnscrypt: PLACE, dot: {} }, { authenticationDomainName: 'dns.example' })
   const [resolver] = loaded?.resolvers ?? []

@@ -64,20 +64,21 @@ const knows = ({ paths }: StatusDocument) => paths?.[0]?.knows.map(({ party, add
 
 t.test('the recipe of a proxy: the way in the status, on its screen, and nobody who knows both', async (t) => {
   const servers = await resolver(t)
-  const exit = await proxy(t, { kind: 'http-connect', tls: await servers.authority.issue({ name: 'proxy.example' }) })
+  const front = await proxy(t, { kind: 'http-connect', tls: await servers.authority.issue({ name: 'proxy.example' }) })
   const { daemon, status } = await runsRecipe(
     t,
     'paths-proxy',
-    ({ proxies: { exit: one } }) => Object.assign(one ?? {}, { address: `127.0.0.1:${exit.port}`, tls: { ...one?.tls, caFile: 'ca.pem' } }),
+    ({ proxies: { example: one } }) =>
+      Object.assign(one ?? {}, { address: `127.0.0.1:${front.port}`, tls: { ...one?.tls, caFile: 'ca.pem' } }),
     servers,
   )
-  t.match(exit.requests, [{ host: '127.0.0.1', port: servers.server.port }])
+  t.match(front.requests, [{ host: '127.0.0.1', port: servers.server.port }])
   t.match(status.paths, [
     {
       resolver: 'home',
       over: ['dot'],
       route: [
-        { name: 'exit', type: 'http-connect', operator: 'Example Proxy Ltd', protectedBy: 'tls', authenticated: 'ca', onThisHost: true },
+        { name: 'example', type: 'http-connect', operator: 'Example Proxy Ltd', protectedBy: 'tls', authenticated: 'ca', onThisHost: true },
       ],
       seal: { by: 'tls', authenticated: 'ca' },
       share: 1,
@@ -85,8 +86,8 @@ t.test('the recipe of a proxy: the way in the status, on its screen, and nobody 
   ])
   t.same(knows(status), [
     ['this network', 'yes', 'no'],
-    ['proxy exit', 'yes', 'only together with resolver home'],
-    ['resolver home', 'only together with proxy exit', 'yes'],
+    ['proxy example', 'yes', 'only together with resolver home'],
+    ['resolver home', 'only together with proxy example', 'yes'],
   ])
   t.match(status.policy?.rules, [
     { rule: 'separation', verdict: 'met' },
@@ -99,12 +100,12 @@ t.test('the recipe of a proxy: the way in the status, on its screen, and nobody 
     ['separated', 'hop-on-this-host'],
   )
   const screen = await cli('status', '--paths', '--file', daemon.statusFile)
-  t.match(screen.stdout, / {2}proxy exit +yes +with resolver home +yes +yes\n/)
+  t.match(screen.stdout, / {2}proxy example +yes +with resolver home +yes +yes\n/)
   t.match(
     screen.stdout.replace(/\s+/g, ' '),
-    /hop 1, proxy exit \(HTTP CONNECT\): TLS, proved by its certificate; run by Example Proxy Ltd/,
+    /hop 1, proxy example \(HTTP CONNECT\): TLS, proved by its certificate; run by Example Proxy Ltd/,
   )
-  t.match((await cli('status', '--file', daemon.statusFile)).stdout, /routes home through exit \(who can know what/)
+  t.match((await cli('status', '--file', daemon.statusFile)).stdout, /routes home through example \(who can know what/)
 })
 
 t.test('the recipe of a chain: the later hop is asked by name, and knows neither by itself', async (t) => {
