@@ -4,10 +4,10 @@ import { ipv6Text } from './dns/rdata-text.ts'
 import { RecordCursor, TYPE } from './dns/records.ts'
 import { EnigmError } from './errors.ts'
 import { Job, type Outcome, type Stage } from './job.ts'
-import { EVERYBODYS, type Query } from './resolve.ts'
+import { type Query, VIEW_OF_ALL } from './resolve.ts'
 
 /** The service's own lookups have no client. */
-const NO_CLIENT = { address: '', transport: 'udp', view: EVERYBODYS } as const
+const NO_CLIENT = { address: '', transport: 'udp', view: VIEW_OF_ALL } as const
 
 /**
  * A function that resolves the host of a source by this service itself: through its cache, its

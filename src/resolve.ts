@@ -8,11 +8,11 @@ declare const view: unique symbol
  */
 export type View = number & { readonly [view]: true }
 
-/** The answers for everybody. */
-export const EVERYBODYS = 0 as View
+/** The view of clients that are in no configured view, and of questions of this service itself. */
+export const VIEW_OF_ALL = 0 as View
 
 /**
- * The view with that number: 0 is everybody's, the views of the configuration are counted from 1.
+ * The view with that number: 0 is `VIEW_OF_ALL`, the views of the configuration are counted from 1.
  * Which one a client has is decided by its address (rules/views.ts), once per packet or query, and
  * the view stays with the query after that. So an answer cannot be stored under one view and looked
  * up under another.

@@ -43,7 +43,8 @@ export interface QueryPath {
   readonly over: readonly Transport[]
   readonly seal: Seal
   /**
-   * What the resolver must prove before a question is sent. `no`: nothing, so anybody on the route
+   * What the resolver must prove before a question is sent. `key`: that it has the pinned DNSCrypt
+   * or ODoH key. `no`: nothing, so anybody on the route
    * can pose as the resolver (RFC 8310 section 5).
    */
   readonly proof: 'ca' | 'ca+spki' | 'key' | 'no'
@@ -59,7 +60,8 @@ export interface QueryPath {
 
 /**
  * What the active shaping hides: nothing, the single queries of a session, or also whether a
- * session exists.
+ * session exists. With `queries`, an observer still sees when a session begins, so `timing` stays
+ * 'yes'.
  */
 export type Hidden = 'nothing' | 'queries' | 'sessions'
 
@@ -78,9 +80,9 @@ export function resolverParty(id: string): string {
 /**
  * Derives what the network, each hop and the resolver can know about a query on `path`. Pure.
  *
- * Only the first hop knows the address of this host, and only the resolver knows the names. A party
- * that wants both needs one of these two. The hops between them are not named: they cannot prevent
- * the two from comparing times.
+ * Of the hops and the resolver, only the first hop gets the address, and only the resolver gets the
+ * names. A cell therefore names one of these two. Other hops are not named, because they cannot
+ * stop these two from comparing times.
  */
 export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[] {
   const { hops, over } = path
@@ -93,9 +95,9 @@ export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[
     // We pad the queries. Replies are padded only if the resolver does it.
     sizes: hidden !== 'nothing' && over.every((transport) => TRANSPORTS[transport].evenReplies) ? 'claimed' : 'yes',
   } as const
-  const ofHop = (hop: Hop, place: number): Knowledge => ({
+  const ofHop = (hop: Hop, index: number): Knowledge => ({
     party: hopParty(hop),
-    address: place === 0 || first === undefined ? 'yes' : together(hopParty(first)),
+    address: index === 0 || first === undefined ? 'yes' : together(hopParty(first)),
     names: open ? 'yes' : together(resolver),
     ...seen,
   })
@@ -128,7 +130,7 @@ export interface Joined {
  * operator. Pure.
  */
 export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] {
-  const holders = new Map<string, { readonly name: string; readonly address: Place[]; readonly names: Place[] }>()
+  const holders = new Map<string, { readonly name: string; readonly address: KnownAt[]; readonly names: KnownAt[] }>()
   for (const path of paths) {
     const operators = operatorsOn(path)
     for (const [i, { party, address, names }] of whoCanKnow(path, 'nothing').entries()) {
@@ -140,19 +142,19 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
       if (mayKnow(names)) holder.names.push({ path, party, cell: names })
     }
   }
-  const all = [...holders.values()].map((holder) => ({ ...holder, both: holder.names.filter((place) => isIn(place, holder.address)) }))
-  const pairs = all.flatMap(({ name, address: [at], names: [read], both }) =>
-    at === undefined || read === undefined || both.length > 0
+  const all = [...holders.values()].map((holder) => ({ ...holder, both: holder.names.filter((one) => isIn(one, holder.address)) }))
+  const pairs = all.flatMap(({ name, address: [addressAt], names: [namesAt], both }) =>
+    addressAt === undefined || namesAt === undefined || both.length > 0
       ? []
-      : [{ resolvers: idsOf([at, read]), why: `${name} runs ${at.party} and ${read.party}` }],
+      : [{ resolvers: idsOf([addressAt, namesAt]), why: `${name} runs ${addressAt.party} and ${namesAt.party}` }],
   )
   return [...alone(all.flatMap(({ both }) => both)), ...pairs]
 }
 
 /**
- * The first hops without a configured operator. The operator of the resolver may run such a hop,
- * and a program on this host may connect directly. Hops that isolate operators (Tor) are not
- * counted.
+ * The first hops without a configured operator. The operator of the resolver may run such a hop. If
+ * the hop is a program on this host, it may also connect directly, and the resolver then gets the
+ * address. Hops that isolate operators (Tor) are not counted.
  */
 export function strangers(paths: readonly QueryPath[]): readonly string[] {
   const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
@@ -160,14 +162,20 @@ export function strangers(paths: readonly QueryPath[]): readonly string[] {
   return [...new Set(unknown.map(hopParty))]
 }
 
-interface Place {
+const unproven = (ids: readonly string[]) =>
+  ids.length === 1
+    ? `the resolver ${ids[0]} does not have to prove its identity`
+    : `the resolvers ${ids.join(', ')} do not have to prove their identity`
+
+/** A party that can know something, on one route. */
+interface KnownAt {
   readonly path: QueryPath
   readonly party: string
   readonly cell: Cell
 }
 
 const mayKnow = (cell: Cell) => cell === 'yes' || cell === 'claimed'
-const idsOf = (places: readonly Place[]) => [...new Set(places.map(({ path }) => path.resolver))]
+const idsOf = (known: readonly KnownAt[]) => [...new Set(known.map(({ path }) => path.resolver))]
 
 /** The operators of the parties, in the order of the table; undefined: not configured. */
 function operatorsOn(path: QueryPath): readonly (string | undefined)[] {
@@ -175,21 +183,21 @@ function operatorsOn(path: QueryPath): readonly (string | undefined)[] {
 }
 
 /** The parties that can know both by themselves, with the cause. */
-function alone(places: readonly Place[]): readonly Joined[] {
-  const open = places.filter(({ path }) => path.proof === 'no')
-  const proven = places.filter(({ path }) => path.proof !== 'no')
+function alone(known: readonly KnownAt[]): readonly Joined[] {
+  const open = known.filter(({ path }) => path.proof === 'no')
+  const proven = known.filter(({ path }) => path.proof !== 'no')
   const direct = proven.filter(({ path }) => path.hops.length === 0)
   const claimed = proven.filter(({ path }) => path.hops.length > 0)
-  const over = ({ path }: Place) => `${path.resolver} over ${path.over.map((one) => TRANSPORTS[one].label).join(', ')}`
-  const joined = (of: readonly Place[], why: string) => (of.length === 0 ? [] : [{ resolvers: idsOf(of), why }])
+  const over = ({ path }: KnownAt) => `${path.resolver} over ${path.over.map((one) => TRANSPORTS[one].label).join(', ')}`
+  const joined = (known: readonly KnownAt[], why: string) => (known.length === 0 ? [] : [{ resolvers: idsOf(known), why }])
   return [
-    ...joined(open, `no server on the route to ${idsOf(open).join(', ')} has to prove its identity (usageProfile is opportunistic)`),
+    ...joined(open, `${unproven(idsOf(open))} (usageProfile is opportunistic)`),
     ...joined(direct, `no hop on the route to ${direct.map(over).join('; ')}`),
     ...joined(claimed, `the key of ${idsOf(claimed).join(', ')} is fetched from it without a hop`),
   ]
 }
 
-const isIn = (place: Place, places: readonly Place[]) => places.some(({ path, party }) => path === place.path && party === place.party)
+const isIn = (one: KnownAt, all: readonly KnownAt[]) => all.some(({ path, party }) => path === one.path && party === one.party)
 
 /**
  * Finds hops and the resolver of one path with the same operator (or `jurisdiction`), or without a
@@ -200,15 +208,15 @@ export function sameOnPath(
   what: 'operator' | 'jurisdiction',
 ): { readonly is: 'same' | 'unknown'; readonly why: string } | undefined {
   const parties = [
-    ...path.hops.map((hop) => ({ party: hopParty(hop), of: hop[what] })),
-    { party: resolverParty(path.resolver), of: path[what] },
+    ...path.hops.map((hop) => ({ party: hopParty(hop), value: hop[what] })),
+    { party: resolverParty(path.resolver), value: path[what] },
   ]
   if (parties.length === 1) return undefined
-  for (const [i, { party, of }] of parties.entries()) {
-    const other = parties.slice(i + 1).find((one) => of !== undefined && equal(one.of, of))
-    if (other !== undefined) return { is: 'same', why: `${party} and ${other.party} have the same ${what} (${of})` }
+  for (const [i, { party, value }] of parties.entries()) {
+    const other = parties.slice(i + 1).find((one) => value !== undefined && equal(one.value, value))
+    if (other !== undefined) return { is: 'same', why: `${party} and ${other.party} have the same ${what} (${value})` }
   }
-  const silent = parties.filter(({ of }) => of === undefined).map(({ party }) => party)
+  const silent = parties.filter(({ value }) => value === undefined).map(({ party }) => party)
   return silent.length === 0 ? undefined : { is: 'unknown', why: `the ${what} of ${silent.join(', ')} is not configured` }
 }
 
@@ -220,12 +228,13 @@ export type Split = 'none' | 'by-site' | 'rotate'
 
 /**
  * The largest share of sites whose names one operator learns, from 0 to 1; 0: there is no operator.
- * `sides`: the operators for general names, for all clients and for each view with its own `use`.
+ * `operatorSets`: one list of operators for clients without a view, and one for each view with its
+ * own `use`.
  * Only `by-site` limits the share. With `none`, one operator may get every name. With `rotate`,
  * every operator gets every site in time.
  */
-export function largestShare(sides: readonly (readonly string[])[], split: Split): number {
-  const counts = sides.map((operators) => new Set(operators.map(operatorKey)).size).filter((count) => count > 0)
+export function largestShare(operatorSets: readonly (readonly string[])[], split: Split): number {
+  const counts = operatorSets.map((operators) => new Set(operators.map(operatorKey)).size).filter((count) => count > 0)
   if (counts.length === 0) return 0
   return split === 'by-site' ? 1 / Math.min(...counts) : 1
 }

@@ -32,7 +32,7 @@ function scene(addresses: string[]) {
     const client = { address, transport: 'udp', view: view(0) } as const
     const query = { id: 0, question, authenticData: false, checkingDisabled: false, edns: undefined, client }
     const job = new Job([], query, { purpose: 'client', deadlineMs: 0 }, () => {})
-    return loops.entered(job, sides.of(question.lower, view(0)))
+    return loops.begin(job, sides.of(question.lower, view(0)))
   }
   return { asked, events, enter, ask: (name: string, address: string) => enter(questionFor(nameFromText(name), 1), address) }
 }

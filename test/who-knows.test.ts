@@ -159,7 +159,7 @@ t.test('who may know both: alone, at two places, or over two routes', (t) => {
   t.same(why(path([relay], { operator: ' relay LTD ' })), [['a', 'Relay Ltd runs relay r and resolver a']])
   t.same(why(path([hop('socks5', 'p'), { ...relay, operator: 'Operator A' }])), [], 'the last hop is not given the address')
   t.same(why(path([relay], { keyFetchedDirectly: true })), [['a', 'the key of a is fetched from it without a hop']])
-  t.match(why(path([relay], { proof: 'no' })).join('; '), /^a,no server on the route to a has to prove its identity/)
+  t.match(why(path([relay], { proof: 'no' })).join('; '), /^a,the resolver a does not have to prove its identity/)
   const crossed = path([hop('odoh-relay', 's', { operator: 'Operator A' })], { resolver: 'b', operator: 'Relay Ltd' })
   t.same(
     why(path([relay]), crossed).map(([, text]) => text),

@@ -7,7 +7,7 @@ import { newScan, scanQuery, VERDICT } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
 import type { Asked } from '../../src/job.ts'
 import { H2FrameReader } from '../../src/link/carriers/h2/frames.ts'
-import { EVERYBODYS } from '../../src/resolve.ts'
+import { VIEW_OF_ALL } from '../../src/resolve.ts'
 import { seeded } from '../load/names.ts'
 
 /**
@@ -66,7 +66,7 @@ function hashing(cache: AnswerCache, queries: readonly Uint8Array[]): Loop {
   return {
     name: 'key',
     what: 'what the cache finds a question by',
-    run: (count) => each(count, scanned, (one) => cache.hashOf(askedByScan(one.packet, one.scan, EVERYBODYS))),
+    run: (count) => each(count, scanned, (one) => cache.hashOf(askedByScan(one.packet, one.scan, VIEW_OF_ALL))),
   }
 }
 
@@ -155,7 +155,7 @@ function chunks(stream: Uint8Array): readonly Uint8Array[] {
 
 function askedIn(packet: Uint8Array, scan: ReturnType<typeof newScan>): Asked {
   if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
-  return { ...askedByScan(packet, scan, EVERYBODYS) }
+  return { ...askedByScan(packet, scan, VIEW_OF_ALL) }
 }
 
 /** A query for A with RD, and an OPT of 1232 octets. */

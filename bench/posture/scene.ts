@@ -10,7 +10,7 @@ import type { Event } from '../../src/events.ts'
 import { gatherEvidence } from '../../src/evidence.ts'
 import { SelfCanary } from '../../src/local-names/self-canary.ts'
 import { PolicyGate } from '../../src/policy/gate.ts'
-import { EVERYBODYS, type Protection, type Responder } from '../../src/resolve.ts'
+import { type Protection, type Responder, VIEW_OF_ALL } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
 import { QueryTrace } from '../../src/trace/query-trace.ts'
 import { answerTo, queryFor } from '../micro/loops.ts'
@@ -139,16 +139,16 @@ export async function scene(names: number): Promise<Scene> {
 function remember(cache: ReturnType<typeof createMemory>['cache'], packet: Uint8Array, nowMs: number): void {
   const scan = newScan()
   if (scanQuery(packet, 0, packet.length, scan) !== VERDICT.ok) throw new Error('a query that is refused')
-  cache.put(askedByScan(packet, scan, EVERYBODYS), { ...answerTo(packet), storeS: 86_400 }, cache.epoch, nowMs)
+  cache.put(askedByScan(packet, scan, VIEW_OF_ALL), { ...answerTo(packet), storeS: 86_400 }, cache.epoch, nowMs)
 }
 
 function same(packets: readonly Uint8Array[], one: Hit, other: Hit): void {
   const [a, b] = [Buffer.alloc(UDP_LIMIT), Buffer.alloc(UDP_LIMIT)]
   for (const packet of packets) {
-    const length = one(packet, 0, packet.length, a, 0, UDP_LIMIT, EVERYBODYS)
+    const length = one(packet, 0, packet.length, a, 0, UDP_LIMIT, VIEW_OF_ALL)
     if (
       length === 0 ||
-      other(packet, 0, packet.length, b, 0, UDP_LIMIT, EVERYBODYS) !== length ||
+      other(packet, 0, packet.length, b, 0, UDP_LIMIT, VIEW_OF_ALL) !== length ||
       a.compare(b, 0, length, 0, length) !== 0
     ) {
       throw new Error('the bare hit does not answer as the responder does')

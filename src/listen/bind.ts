@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { canonical } from '../config/cidr.ts'
 import { listenText, type SocketAddress } from '../config/listen-address.ts'
 import { asEnigmError, EnigmError, systemCode } from '../errors.ts'
-import { EVERYBODYS } from '../resolve.ts'
+import { VIEW_OF_ALL } from '../resolve.ts'
 import type { Listener, ListenOptions } from './listener.ts'
 import { listenTcp } from './tcp.ts'
 import { openUdp } from './udp-batch.ts'
@@ -125,7 +125,7 @@ export interface BindFault {
  */
 export async function bindFault(endpoint: SocketAddress, clock: Clock, holder: HolderOf): Promise<BindFault | undefined> {
   const responder = { now: () => 0, later: async () => undefined }
-  const nobody = { responder, allowed: () => false, view: () => EVERYBODYS, clock, emit: () => {}, drainMs: 0, holder }
+  const nobody = { responder, allowed: () => false, view: () => VIEW_OF_ALL, clock, emit: () => {}, drainMs: 0, holder }
   try {
     const listeners = await bindAll([endpoint], nobody)
     await Promise.all(listeners.map((listener) => listener.close()))

@@ -2,7 +2,7 @@ import { noSuchName, soaRecord } from '../dns/local-answer.ts'
 import { nameFromText } from '../dns/name.ts'
 import { u16 } from '../dns/octets.ts'
 import type { Stage } from '../job.ts'
-import { type Answer, EVERYBODYS, type Question, type View } from '../resolve.ts'
+import { type Answer, type Question, VIEW_OF_ALL, type View } from '../resolve.ts'
 import type { ProofsByView, Subject } from './local-proofs.ts'
 import { SPECIAL_ZONES } from './special-zones.ts'
 import { lazily } from './zone-actions.ts'
@@ -60,7 +60,7 @@ const localAnswersNow = lazily(() => localAnswers(SPECIAL_ZONES, () => false))
  * `forwardZone`: the forward zone of the name.
  */
 export function localRule(question: Question, forwardZone: string | undefined): string | undefined {
-  return localAnswersNow()(question, EVERYBODYS, forwardZone)?.rule
+  return localAnswersNow()(question, VIEW_OF_ALL, forwardZone)?.rule
 }
 
 /**

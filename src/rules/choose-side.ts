@@ -14,11 +14,11 @@ export function chooseSide(sides: Sides, loops: Loops): Stage {
       const { question, client } = job.query
       const side = sides.of(question.lower, client.view)
       job.side = side
-      job.outcome = loops.entered(job, side)
+      job.outcome = loops.begin(job, side)
       return job.outcome === undefined ? 'on' : 'answered'
     },
     leave(job) {
-      if (job.side?.zone !== undefined) loops.left(job, job.side)
+      if (job.side?.zone !== undefined) loops.end(job, job.side)
       return 'on'
     },
   }

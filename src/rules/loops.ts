@@ -5,7 +5,7 @@ import { nameFromText } from '../dns/name.ts'
 import { EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import { Job, type SideAsker } from '../job.ts'
-import { EVERYBODYS, type Query, type Side } from '../resolve.ts'
+import { type Query, type Side, VIEW_OF_ALL } from '../resolve.ts'
 import type { KnownSide } from './sides.ts'
 
 /** The shortest time between two tests of a zone. */
@@ -48,7 +48,7 @@ interface ZoneWatch {
  * question is suspicious if it comes from this host, from loopback or from the server of the zone,
  * while that server is being asked the same question. Then a random test name in the zone is asked.
  * If a client query for that name arrives, the zone is refused. It is refused until a later test
- * name does not return.
+ * name does not return, or the network changes.
  */
 export class Loops {
   readonly #parts: LoopParts
@@ -64,27 +64,27 @@ export class Loops {
 
   /**
    * Registers a question before its server is asked. Returns the error `forward-loop` with which
-   * the question must end. Undefined: it may go on, and the caller calls `left` when it ends.
+   * the question must end. Undefined: it may go on, and the caller calls `end` when it ends.
    */
-  entered(job: Job, side: KnownSide): EnigmError | undefined {
-    if (this.#testsOpen > 0 && this.#cameBack(job)) return leadsBack()
+  begin(job: Job, side: KnownSide): EnigmError | undefined {
+    if (this.#testsOpen > 0 && this.#cameBack(job)) return loopError()
     if (side.zone === undefined && this.#asked.size === 0) return undefined
     const key = keyOf(job)
-    const suspects = [...(this.#asked.get(key)?.keys() ?? [])].filter((watch) => this.#isNear(job.query.client.address, watch.side))
+    const suspects = [...(this.#asked.get(key)?.keys() ?? [])].filter((watch) => this.#maybeServerOf(job.query.client.address, watch.side))
     for (const watch of suspects) this.#test(watch)
-    // In this view the name may belong to no zone, but a zone's server has sent it: it must not
-    // leak to the general resolvers.
-    if (side.zone === undefined) return suspects.length > 0 ? leadsBack() : undefined
+    // In this view the name may belong to no zone, but the question probably came from the server
+    // of a zone: it must not leak to the general resolvers.
+    if (side.zone === undefined) return suspects.length > 0 ? loopError() : undefined
     const watch = this.#watchOf(side, side.zone)
-    if (watch.refused) return leadsBack()
+    if (watch.refused) return loopError()
     watch.open.add(job)
     const counts = this.#asked.get(key) ?? new Map<ZoneWatch, number>()
     this.#asked.set(key, counts.set(watch, (counts.get(watch) ?? 0) + 1))
     return undefined
   }
 
-  /** Unregisters a question that `entered` let pass. */
-  left(job: Job, { zone, number }: Side): void {
+  /** Unregisters a question that `begin` let pass. */
+  end(job: Job, { zone, number }: Side): void {
     const watch = this.#zones.get(`${number} ${zone}`)
     if (watch?.open.delete(job) !== true) return
     const key = keyOf(job)
@@ -98,7 +98,7 @@ export class Loops {
    * Whether a client can be the server of the zone. That is often a program on this host, or a
    * router that uses this service as its resolver.
    */
-  #isNear(address: string, side: KnownSide): boolean {
+  #maybeServerOf(address: string, side: KnownSide): boolean {
     const plain = canonical(unmapped(address))
     return isLoopback(plain) || ownAddresses().has(plain) || this.#parts.serversOf(side).some((one) => canonical(unmapped(one)) === plain)
   }
@@ -160,7 +160,7 @@ export class Loops {
     if (watch.refused !== found) emit({ type: 'forward.loop', zone, found })
     watch.refused = found
     if (!found) return
-    for (const job of watch.open) job.reply(leadsBack())
+    for (const job of watch.open) job.reply(loopError())
     if (this.#isClosed) return
     watch.again = clock.setTimer(RETEST_MS, () => {
       watch.testedMs = Number.NEGATIVE_INFINITY
@@ -169,7 +169,7 @@ export class Loops {
   }
 }
 
-const leadsBack = () => new EnigmError('forward-loop', 'The server of the zone sends its queries to this service.')
+const loopError = () => new EnigmError('forward-loop', 'The server of the zone sends its queries to this service.')
 const textOf = (octets: Uint8Array) => Buffer.from(octets).toString('latin1')
 const keyOf = ({ query }: Job) => textOf(query.question.lower)
 
@@ -190,6 +190,6 @@ function addressQuery(name: Uint8Array): Query {
     authenticData: false,
     checkingDisabled: false,
     edns: undefined,
-    client: { address: '', transport: 'udp', view: EVERYBODYS },
+    client: { address: '', transport: 'udp', view: VIEW_OF_ALL },
   }
 }

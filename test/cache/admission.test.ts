@@ -2,7 +2,7 @@ import t from 'tap'
 import { admit } from '../../src/cache/admission.ts'
 import { coalesce } from '../../src/cache/coalesce.ts'
 import type { Asked } from '../../src/job.ts'
-import { type Answer, type Ask, EVERYBODYS, markedView } from '../../src/resolve.ts'
+import { type Answer, type Ask, markedView, VIEW_OF_ALL } from '../../src/resolve.ts'
 import { cacheOf } from '../support/caches.ts'
 import { seededRandom } from '../support/fake-clock.ts'
 import { through } from '../support/stages.ts'
@@ -111,14 +111,14 @@ t.test('one question: a client that has another view when the answer comes asks 
   const end = new End()
   const held: ((answer: Answer) => void)[] = []
   end.will = () => new Promise<Answer>((resolve) => held.push(resolve))
-  let other = EVERYBODYS
-  const viewOf = (address: string) => (address === '192.0.2.9' ? other : EVERYBODYS)
+  let other = VIEW_OF_ALL
+  const viewOf = (address: string) => (address === '192.0.2.9' ? other : VIEW_OF_ALL)
   const resolve = through([coalesce(hashOf, random, viewOf)], end.resolve)
   const replied: string[] = []
   for (const address of ['192.0.2.1', '192.0.2.2', '192.0.2.9'])
     void resolve(ask('www.example.com', address), { purpose: 'client', deadlineMs: 0 }).then(() => replied.push(address))
   t.equal(end.asked.length, 1)
-  other = markedView(EVERYBODYS, 'unshared')
+  other = markedView(VIEW_OF_ALL, 'unshared')
   held[0]?.(good())
   await new Promise((done) => setImmediate(done))
   t.strictSame([replied, end.asked.length], [['192.0.2.1', '192.0.2.2'], 2])
@@ -133,7 +133,7 @@ t.test('one question of clients that are each judged by their address: none wait
   for (const address of ['192.0.2.1', '192.0.2.2']) {
     const question = ask('www.example.com', address)
     void resolve(
-      { ...question, client: { ...question.client, view: markedView(EVERYBODYS, 'unshared') } },
+      { ...question, client: { ...question.client, view: markedView(VIEW_OF_ALL, 'unshared') } },
       { purpose: 'client', deadlineMs: 0 },
     )
   }

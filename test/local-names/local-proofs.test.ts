@@ -7,7 +7,7 @@ import { synthesise } from '../../src/dns/response.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { LocalProofs } from '../../src/local-names/local-proofs.ts'
 import { specialNames } from '../../src/local-names/special-names.ts'
-import { type Answer, type Ask, EVERYBODYS, type Query } from '../../src/resolve.ts'
+import { type Answer, type Ask, type Query, VIEW_OF_ALL } from '../../src/resolve.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { bytes, rr, soa, u16s } from '../support/messages.ts'
 import { type Resolve, through } from '../support/stages.ts'
@@ -68,7 +68,7 @@ function scene(next: Resolve) {
   const clock = new FakeClock()
   const kept: Query[] = []
   let generation = 0
-  const proofs = new LocalProofs(clock, { generation: () => generation, keep: (query) => void kept.push(query) }, EVERYBODYS)
+  const proofs = new LocalProofs(clock, { generation: () => generation, keep: (query) => void kept.push(query) }, VIEW_OF_ALL)
   const resolve = through([specialNames(() => proofs)], next)
   return {
     clock,
@@ -83,7 +83,7 @@ function scene(next: Resolve) {
         id: 0,
         authenticData: true,
         checkingDisabled: false,
-        client: { address: '127.0.0.1', transport: 'udp', view: EVERYBODYS },
+        client: { address: '127.0.0.1', transport: 'udp', view: VIEW_OF_ALL },
       } as const
       return resolve({ ...about, question: { lower, type, class: 1 }, edns }, ask)
     },

@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { copyLower } from '../../src/dns/octets.ts'
 import { newScan, scanQuery } from '../../src/dns/query-scan.ts'
 import { writeReply } from '../../src/dns/reply.ts'
-import { type Client, EVERYBODYS, markedView } from '../../src/resolve.ts'
+import { type Client, markedView, VIEW_OF_ALL } from '../../src/resolve.ts'
 import { createResponder } from '../../src/responder.ts'
 import { blockedAnswer, blockedEde, blockedSource } from '../../src/rules/blocked.ts'
 import { blockedAtOnce, judgeByLists } from '../../src/rules/judge-lists.ts'
@@ -22,7 +22,7 @@ import { query } from '../support/messages.ts'
 import { openGate } from '../support/rules.ts'
 import { endsIn, repliesTo } from '../support/stages.ts'
 
-const CLIENT: Client = { address: '127.0.0.1', transport: 'udp', view: EVERYBODYS }
+const CLIENT: Client = { address: '127.0.0.1', transport: 'udp', view: VIEW_OF_ALL }
 
 /** A responder with a list; what it cannot answer at once is counted. */
 function scene(t: Test, text: string, own = createOwnRules({ answers: [], views: [] }, [])) {
@@ -45,7 +45,7 @@ function scene(t: Test, text: string, own = createOwnRules({ answers: [], views:
     lists,
     counts,
     swap: () => lists.swap(built, { lists: [{ id: 'ads', reply: undefined }], sets: [Uint8Array.of(1)] }),
-    now: (packet: Uint8Array, view = EVERYBODYS, limit = 1232) =>
+    now: (packet: Uint8Array, view = VIEW_OF_ALL, limit = 1232) =>
       Buffer.from(out.subarray(0, responder.now(packet, 0, packet.length, out, 0, limit, view))),
     later: (packet: Uint8Array, client = CLIENT) => repliesTo(responder, packet, client),
     asked: () => asked,
@@ -68,7 +68,7 @@ t.test('a name that a list blocks is answered from its packet, without a copy of
   })
   t.strictSame([s.lists.blockedBy('ads'), s.counts, s.asked()], [3, { hits: 0, misses: 3 }, 0])
   t.equal(s.now(query({ name: 'good.example' })).length, 0)
-  t.equal(s.now(query({ name: 'ads.example' }), markedView(EVERYBODYS, 'unshared')).length, 0, 'a client that is judged by its address')
+  t.equal(s.now(query({ name: 'ads.example' }), markedView(VIEW_OF_ALL, 'unshared')).length, 0, 'a client that is judged by its address')
 })
 
 t.test('names that are written here come first, others are blocked at once', async (t) => {
@@ -126,7 +126,7 @@ t.test('both ways give the same reply, for every name, type and reply, and withi
 t.test('a blocked client is answered by its address, also where names are answered at once', async (t) => {
   const s = scene(t, '@ SOA a. b. 1 2 3 4 5\nads.example CNAME .\n24.0.2.0.192.rpz-client-ip CNAME .\n')
   s.swap()
-  const client: Client = { address: '192.0.2.9', transport: 'udp', view: markedView(EVERYBODYS, 'unshared') }
+  const client: Client = { address: '192.0.2.9', transport: 'udp', view: markedView(VIEW_OF_ALL, 'unshared') }
   t.match(decode((await s.later(query({ name: 'good.example' }), client)) ?? Buffer.alloc(0)), { flags: 0x180 | 3 })
   t.equal(s.asked(), 0)
 })

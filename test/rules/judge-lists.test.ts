@@ -5,14 +5,14 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { record, synthesise } from '../../src/dns/response.ts'
 import { EnigmError } from '../../src/errors.ts'
 import { Job, type Outcome, type Stage } from '../../src/job.ts'
-import { type Answer, asView, type Client, EVERYBODYS, hasMark, type Query, viewNumber } from '../../src/resolve.ts'
+import { type Answer, asView, type Client, hasMark, type Query, VIEW_OF_ALL, viewNumber } from '../../src/resolve.ts'
 import { judgeByLists } from '../../src/rules/judge-lists.ts'
 import { buildLists } from '../../src/rules/list-build.ts'
 import type { BlockedReply } from '../../src/rules/list-kinds.ts'
 import { ListsInForce } from '../../src/rules/lists-in-force.ts'
 import { RulesVersion } from '../../src/rules-version.ts'
 
-const RENEWAL: Client = { address: '', transport: 'udp', view: EVERYBODYS }
+const RENEWAL: Client = { address: '', transport: 'udp', view: VIEW_OF_ALL }
 const UPSTREAM = { upstream: 'a', transport: 'dot' } as const
 const TYPE = { A: 1, CNAME: 5, AAAA: 28, HTTPS: 65 } as const
 
@@ -128,7 +128,7 @@ t.test('stored answers are judged by their name, their aliases and their address
   put()
   const stored = (name: string, records: Records = []) => {
     const answers = records.map(([owner, kind, rdata]) => record(nameFromText(owner), kind, 60, rdata))
-    return lists.allows(synthesise(query(name, TYPE.A).question, { rcode: 0, answers }), EVERYBODYS)
+    return lists.allows(synthesise(query(name, TYPE.A).question, { rcode: 0, answers }), VIEW_OF_ALL)
   }
   t.ok(stored('good.example'))
   t.notOk(stored('ads.example'))
@@ -147,7 +147,7 @@ bad.example CNAME .
 
 t.test('rules about clients: all their questions are blocked, or none; the smallest block decides', (t) => {
   const { ask, put, lists, asked } = scene(t, { zone: CLIENT_ZONE, more: '@@||fine.example^\nworse.example' })
-  const views = lists.views(() => EVERYBODYS)
+  const views = lists.views(() => VIEW_OF_ALL)
   put()
   const from = (address: string, name: string) => {
     const view = views(address)
@@ -169,7 +169,7 @@ t.test('rules about clients: all their questions are blocked, or none; the small
 t.test('rules about clients: an answer to a blocked client is not for others, nor one to an exempt client', (t) => {
   const { lists, put, plan } = scene(t, { zone: CLIENT_ZONE, other: 'bad.example' })
   const views = lists.views((address) => asView(address === '192.0.2.8' ? 1 : 0))
-  t.equal(views('192.0.2.1'), EVERYBODYS, 'before the lists are read')
+  t.equal(views('192.0.2.1'), VIEW_OF_ALL, 'before the lists are read')
   put()
   const kinds = (address: string) => {
     const view = views(address)
@@ -183,7 +183,7 @@ t.test('rules about clients: an answer to a blocked client is not for others, no
   t.strictSame(all(), ['0 unshared', '0 exempt', '1', '0'], 'a list that the view does not have')
   lists.replan({ ...plan, sets: [Uint8Array.of(0, 1)] })
   t.strictSame(all(), ['0', '0', '1', '0'], 'a pause')
-  t.equal(lists.ofClient({ address: '192.0.2.1', transport: 'udp', view: EVERYBODYS }), undefined)
+  t.equal(lists.ofClient({ address: '192.0.2.1', transport: 'udp', view: VIEW_OF_ALL }), undefined)
   t.equal(lists.clientRanges.length, 4)
   t.end()
 })

@@ -39,8 +39,8 @@ function scene(servers: readonly string[]) {
   const enter = (query: Job['query']) => {
     const job = new Job([], query, { purpose: 'client', deadlineMs: 0 }, () => {})
     const side = sides.of(query.question.lower, query.client.view)
-    const outcome = loops.entered(job, side)
-    return { outcome, leave: () => loops.left(job, side) }
+    const outcome = loops.begin(job, side)
+    return { outcome, leave: () => loops.end(job, side) }
   }
   /** The test name comes back from the router. */
   const comeBack = (number = 0) => {

@@ -9,7 +9,7 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { EnigmError } from '../../src/errors.ts'
 import type { Event } from '../../src/events.ts'
 import { Job, type Outcome } from '../../src/job.ts'
-import { EVERYBODYS, type Query } from '../../src/resolve.ts'
+import { type Query, VIEW_OF_ALL } from '../../src/resolve.ts'
 import { PlainSide } from '../../src/rules/plain-side.ts'
 import { bytes, u16s } from '../support/messages.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
@@ -23,7 +23,7 @@ function queryFor(name: string): Query {
   const lower = bytes(nameFromText(name), u16s(1, 1))
   return {
     ...{ id: 0, question: { lower, type: 1, class: 1 }, authenticData: false, checkingDisabled: false, edns: undefined },
-    client: { address: '127.0.0.1', transport: 'udp', view: EVERYBODYS },
+    client: { address: '127.0.0.1', transport: 'udp', view: VIEW_OF_ALL },
   }
 }
 

@@ -5,7 +5,7 @@ import { remember } from '../../src/cache/memory.ts'
 import { systemClock, systemRandom } from '../../src/clock.ts'
 import type { Event } from '../../src/events.ts'
 import { QueryRate } from '../../src/listen/query-rate.ts'
-import { EVERYBODYS } from '../../src/resolve.ts'
+import { VIEW_OF_ALL } from '../../src/resolve.ts'
 import { datagramCalls } from '../../src/system/datagram-calls.ts'
 import type { WorkerSettings } from '../../src/workers/protocol.ts'
 import { startWorkerPool, type WorkerPool, workersRefusal } from '../../src/workers/worker-pool.ts'
@@ -53,7 +53,7 @@ async function stage(t: Test, o: { count?: number; answer?: Resolve; entry?: str
     cache,
     clock,
     emit: (event) => void events.push(event),
-    current: () => ({ stages: [remember(cache, clock), ending], view: () => EVERYBODYS }),
+    current: () => ({ stages: [remember(cache, clock), ending], view: () => VIEW_OF_ALL }),
     queryRate: new QueryRate(systemRandom, () => {}),
     cacheMaxBytes: 1 << 20,
     drainMs: DRAIN_MS,
