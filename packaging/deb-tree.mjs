@@ -7,13 +7,15 @@ import { pathToFileURL } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { root } from '../src/setup.mjs'
+import { documentsIn, packagedDocument } from './documents.mjs'
 
 const HOME = 'usr/lib/enigm-dns'
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const node = JSON.parse(readFileSync(join(root, 'packaging/node.json'), 'utf8'))
-const MAINTAINER = 'the enigm-dns authors <enigm-dns@packages.debian.org>'
 /** Where there is no commit to take a date from. */
 const SOME_DAY = Date.UTC(2026, 0, 1) / 1000
+/** What a document may lead to that lies beside the program. */
+const DATA = /^(resolvers\.json|schema\/)/
 const LEFT_OUT = /\.(code|map)$|\.built-from$/
 
 /**
@@ -25,6 +27,7 @@ export async function debTree(tree, scratch) {
   if (process.platform !== 'linux' || binary === undefined)
     throw new Error(`a .deb is made on Linux, for x64 and arm64; this is ${process.platform} ${process.arch}`)
   const epoch = sourceDate()
+  const maintainer = maintainerOf(process.env)
   const put = (path, content, mode = 0o644) => {
     mkdirSync(dirname(join(tree, path)), { recursive: true })
     writeFileSync(join(tree, path), content)
@@ -42,10 +45,10 @@ export async function debTree(tree, scratch) {
   put('usr/bin/enigm-dns', `#!/bin/sh\nexec /${HOME}/bin/node /${HOME}/dist/main.js "$@"\n`, 0o755)
   await putUnits(put, scratch)
   putPages(put)
-  putDocs(put, license, epoch)
+  putDocs(put, { license, maintainer, epoch })
   put('etc/enigm-dns/config.json', readFileSync(join(root, 'packaging/debian/config.skeleton')))
   put('usr/share/lintian/overrides/enigm-dns', readFileSync(join(root, 'packaging/debian/lintian-overrides')))
-  putControl(put, tree, binary.debian)
+  putControl(put, tree, { arch: binary.debian, maintainer })
   settle(tree, epoch)
   return { tree, arch: binary.debian, epoch }
 }
@@ -93,7 +96,7 @@ function putPages(put) {
   put('usr/share/fish/vendor_completions.d/enigm-dns.fish', read('fish/vendor_completions.d/enigm-dns.fish'))
 }
 
-function putDocs(put, nodeLicense, epoch) {
+function putDocs(put, { license: nodeLicense, maintainer, epoch }) {
   const doc = 'usr/share/doc/enigm-dns'
   const license = (name) => readFileSync(join(root, name), 'utf8')
   const parts = [
@@ -104,16 +107,14 @@ function putDocs(put, nodeLicense, epoch) {
   ]
   put(`${doc}/node-license.gz`, zipped(nodeLicense))
   put(`${doc}/copyright`, parts.map(([what, text]) => `${what}:\n\n${short(text.trim())}\n`).join(`\n${'-'.repeat(78)}\n\n`))
-  const entry = ['  * What changed is in /usr/share/doc/enigm-dns/CHANGELOG.md.', ` -- ${MAINTAINER}  ${dateOf(epoch)}`]
+  const entry = ['  * What changed is in /usr/share/doc/enigm-dns/CHANGELOG.md.', ` -- ${maintainer}  ${dateOf(epoch)}`]
   put(`${doc}/changelog.gz`, zipped([`enigm-dns (${version}) unstable; urgency=medium`, ...entry, ''].join('\n\n')))
-  for (const name of [
-    'README.md',
-    'CHANGELOG.md',
-    ...readdirSync(join(root, 'docs'))
-      .filter((file) => file.endsWith('.md'))
-      .map((file) => `docs/${file}`),
-  ])
-    put(`${doc}/${name}`, readFileSync(join(root, name)))
+  const documents = documentsIn(root)
+  const placeOf = (path) => (documents.includes(path) ? 'beside' : DATA.test(path) ? `/${HOME}/${path}` : undefined)
+  for (const name of documents) {
+    const content = readFileSync(join(root, name))
+    put(`${doc}/${name}`, name.endsWith('.md') ? packagedDocument(name, content.toString(), placeOf) : content)
+  }
 }
 
 /** A license that every Debian system has is named, as Debian wants it. */
@@ -138,7 +139,7 @@ function bundled() {
   )
 }
 
-function putControl(put, tree, arch) {
+function putControl(put, tree, { arch, maintainer }) {
   const files = filesBelow(tree)
   const octets = files.reduce((sum, file) => sum + lstatSync(file).size, 0)
   const sums = files.map((file) => `${createHash('md5').update(readFileSync(file)).digest('hex')}  ${relative(tree, file)}\n`)
@@ -146,7 +147,7 @@ function putControl(put, tree, arch) {
     'Package: enigm-dns',
     `Version: ${version}`,
     `Architecture: ${arch}`,
-    `Maintainer: ${MAINTAINER}`,
+    `Maintainer: ${maintainer}`,
     `Installed-Size: ${Math.ceil(octets / 1024)}`,
     'Depends: libc6 (>= 2.28), libgcc-s1 (>= 3.4), libstdc++6 (>= 9)',
     'Suggests: bash-completion',
@@ -186,6 +187,31 @@ function sourceDate() {
   } catch {
     return SOME_DAY
   }
+}
+
+/**
+ * Who answers for this package: the person whom Debian's own tools take (debchange(1)), or else the
+ * author of the commit, so that two builds of one commit stay the same. Without either it says that
+ * there is no address (RFC 2606).
+ */
+export function maintainerOf({ DEBFULLNAME: name, DEBEMAIL: email }) {
+  // Signs that mean something in the field (Debian policy 5.6.2).
+  const plain = (text) =>
+    text
+      .replace(/[",()<>\n]/g, ' ')
+      .replace(/ +/g, ' ')
+      .trim()
+  const person = (who, address) => `${plain(who)} <${plain(address)}>`
+  if (name && email) return person(name, email)
+  try {
+    const said = execFileSync('git', ['log', '-1', '--format=%an%n%ae'], { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] })
+    const [author = '', address = ''] = said.toString().trim().split('\n')
+    if (author !== '' && address.includes('@')) return person(author, address)
+  } catch {
+    // Not a clone: see below.
+  }
+  console.error('enigm-dns: the .deb names no maintainer: set DEBFULLNAME and DEBEMAIL')
+  return 'nobody in particular <enigm-dns@package.invalid>'
 }
 
 /** One mode for each kind of file, and one date, whatever the umask and the clock say. */

@@ -1,14 +1,15 @@
 // `npm run package`: packages/enigm-dns-VERSION.tgz for `npm install -g`, and
 // packages/enigm-dns_VERSION_ARCH.deb, which brings its own Node. Two builds of one commit are the
-// same, octet for octet. Options: --to DIR; --compression xz (default), or
-// gzip, which is quick.
+// same, octet for octet. Options: --to DIR; --compression xz (default), or zstd, which is quick.
+// DEBFULLNAME and DEBEMAIL: the maintainer of the .deb; else the author of the commit.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureBuilt, ensureInstalled, root } from '../src/setup.mjs'
 import { debTree } from './deb-tree.mjs'
+import { documentsIn, packagedDocument } from './documents.mjs'
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const { values } = parseArgs({ options: { to: { type: 'string' }, compression: { type: 'string', default: 'xz' } } })
@@ -28,11 +29,27 @@ try {
   rmSync(scratch, { recursive: true, force: true })
 }
 
-/** npm writes every file with one date and one owner. Returns where the package lies. */
+/**
+ * npm writes every file with one date and one owner. It is packed twice: only the content of the
+ * first package says which links of its documents lead somewhere. Returns where the package lies.
+ */
 function packTgz() {
-  const args = ['pack', '--ignore-scripts', '--silent', '--pack-destination', scratch]
-  execFileSync('npm', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
-  return place(`enigm-dns-${version}.tgz`)
+  const name = `enigm-dns-${version}.tgz`
+  const pack = (cwd) => {
+    const args = ['pack', '--ignore-scripts', '--silent', '--pack-destination', scratch]
+    execFileSync('npm', args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] })
+  }
+  pack(root)
+  const unpacked = join(scratch, 'npm')
+  mkdirSync(unpacked)
+  execFileSync('tar', ['-xzf', join(scratch, name), '-C', unpacked])
+  const folder = join(unpacked, 'package')
+  for (const path of documentsIn(folder).filter((one) => one.endsWith('.md'))) {
+    const placeOf = (wanted) => (existsSync(join(folder, wanted)) ? 'beside' : undefined)
+    writeFileSync(join(folder, path), packagedDocument(path, readFileSync(join(folder, path), 'utf8'), placeOf))
+  }
+  pack(folder)
+  return place(name)
 }
 
 /** dpkg-deb takes dates that are later than SOURCE_DATE_EPOCH back to it. Returns where it lies. */

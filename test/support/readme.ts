@@ -44,3 +44,21 @@ export function readmeRecipe(name: string): string {
   if (another !== undefined) throw new Error(`${fence.document} and ${another.document} both have a recipe ${name}`)
   return fence.text
 }
+
+/**
+ * The links of the Markdown files below `folder` that lead nowhere, as `FILE: TARGET`. An absolute
+ * one is looked up below `root`.
+ */
+export function deadLinks(folder: string, root = folder): readonly string[] {
+  const documents = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md'))
+  return documents.flatMap((name) => {
+    const text = readFileSync(join(folder, name), 'utf8').replace(/^```[\s\S]*?^```$/gm, '')
+    const found = text.matchAll(/\]\(([^()\s]+)[^()]*\)|(?:src|href)="([^"]+)"|^\[[^\]]+\]: *(\S+)/gm)
+    const targets = [...found].map(([, link, html, reference]) => link ?? html ?? reference ?? '')
+    const isDead = (target: string) => {
+      const [path = ''] = target.split('#')
+      return !existsSync(path.startsWith('/') ? join(root, path) : join(folder, dirname(name), path))
+    }
+    return targets.filter((target) => !/^(#|[a-z][a-z+.-]*:)/i.test(target) && isDead(target)).map((target) => `${name}: ${target}`)
+  })
+}
