@@ -2,7 +2,8 @@ import { type Captured, newFile, newLink } from '../../files/captured.ts'
 import { targetOf, textOf } from '../../files/reading.ts'
 import type { Backend, Bypass, TakeoverHost } from './backend.ts'
 import type { Journal, PlannedChange } from './journal.ts'
-import { dockerBypass, nameserversIn, type ResolvedLink, readResolved, usesNssResolve } from './links.ts'
+import { dockerBypass, isVpnLink, nameserversIn, type ResolvedLink, readResolved, usesNssResolve } from './links.ts'
+import { dropInOf, givesDomains, isNetworkdDropIn, networkdDropIns, networkdLinks, networkFileOf, silence } from './networkd.ts'
 import { isActive, unitOf } from './units.ts'
 
 /**
@@ -50,18 +51,24 @@ export const resolved: Backend = {
     const activatable = unit.loaded && !unit.masked && usesNssResolve()
     return unit.active || activatable ? 'systemd-resolved' : undefined
   },
-  async plan(host, { address }) {
+  async plan(host, { address, vpnDns }) {
     const manager = await isActive(host, 'NetworkManager.service')
+    const silenced = await linksToSilence(host, vpnDns)
     const changes: readonly PlannedChange[] = [
       { path: DROP_IN, ours: newFile(dropIn(address)) },
       ...(manager ? [{ path: MANAGER_DROP_IN, ours: newFile(MANAGER_CONF) }] : []),
+      ...networkdDropIns(silenced),
       ...(namesStub() ? [] : [{ path: RESOLV_CONF, ours: stubLink() }]),
     ]
     const units = ['systemd-resolved', ...(manager ? ['NetworkManager'] : [])]
-    const links = await linksToRevert(host, 'leave')
+    const links = (await linksToRevert(host, vpnDns)).filter((link) => !silenced.includes(link))
     return {
       changes,
-      commands: [`systemctl restart ${units.join(' ')}`, ...links.map((link) => `resolvectl revert ${link}`)],
+      commands: [
+        `systemctl restart ${units.join(' ')}`,
+        ...links.map((link) => `resolvectl revert ${link}`),
+        ...silenced.flatMap((link) => [`resolvectl domain ${link} ''`, `resolvectl dns ${link} ''`]),
+      ],
       notes: manager
         ? ['NetworkManager no longer gives links their name servers: names that only the server of a VPN connection of NetworkManager knows do not resolve.'] // biome-ignore format: one sentence
         : [],
@@ -71,7 +78,7 @@ export const resolved: Backend = {
     const view = changed === undefined ? undefined : await readResolved(host)
     const inForce = view !== undefined && view.servers.join() === journal.address && view.domains.includes('.')
     if (!inForce || changed?.some((path) => path === DROP_IN || path === MANAGER_DROP_IN) === true) await restart(host, journal)
-    for (const link of await linksToRevert(host, journal.vpnDns)) await host.run('resolvectl', ['revert', link])
+    await quietLinks(host, journal)
   },
   async verify(host, { address, vpnDns }) {
     const view = await readResolved(host)
@@ -87,7 +94,12 @@ export const resolved: Backend = {
         faults.push(`systemd-resolved asks ${servers.join(', ')} of ${name} about every name, too.`)
     return faults
   },
-  revert: restart,
+  async revert(host, journal) {
+    // It reads the files of all links again, so only where one of ours was among them.
+    if (journal.changes.some(({ path }) => isNetworkdDropIn(path))) await host.run('networkctl', ['reload'], { limitMs: 5000 })
+    for (const link of ownedByNetworkd(journal.vpnDns)) await host.run('resolvectl', ['revert', link])
+    await restart(host, journal)
+  },
   async bypasses(host) {
     return [...(await linksOf(host)).flatMap(asBypass), ...dockerBypass()]
   },
@@ -121,6 +133,32 @@ async function restart(host: TakeoverHost, { changes }: Journal): Promise<void> 
  */
 async function linksToRevert(host: TakeoverHost, vpnDns: Journal['vpnDns']): Promise<readonly string[]> {
   return (await linksOf(host)).filter(({ vpn }) => !vpn || vpnDns === 'override').map(({ name }) => name)
+}
+
+/** The links of systemd-networkd that are not left to a VPN. */
+function ownedByNetworkd(vpnDns: Journal['vpnDns']): readonly string[] {
+  return networkdLinks().filter((name) => vpnDns === 'override' || !isVpnLink(name))
+}
+
+/** Those of them that have domains now, or get some by their files. */
+async function linksToSilence(host: TakeoverHost, vpnDns: Journal['vpnDns']): Promise<readonly string[]> {
+  const owned = ownedByNetworkd(vpnDns)
+  if (owned.length === 0) return []
+  const asked = new Set((await linksOf(host)).flatMap(({ name, domains }) => (domains.length > 0 ? [name] : [])))
+  return owned.filter((name) => asked.has(name) || givesDomains(networkFileOf(name) ?? ''))
+}
+
+/**
+ * Takes from the links what sends names past us. A revert brings back what the file of a link says,
+ * so those with a drop-in of ours are not reverted; one that still has domains after it is new.
+ */
+async function quietLinks(host: TakeoverHost, { changes, vpnDns }: Journal): Promise<void> {
+  const ours = new Set(changes.map(({ path }) => path))
+  const isSilenced = (name: string) => ours.has(dropInOf(networkFileOf(name) ?? ''))
+  const links = await linksToRevert(host, vpnDns)
+  for (const link of links) if (!isSilenced(link)) await host.run('resolvectl', ['revert', link])
+  const asked = new Set((await linksOf(host)).flatMap(({ name, domains }) => (domains.length > 0 ? [name] : [])))
+  for (const link of ownedByNetworkd(vpnDns)) if (isSilenced(link) || asked.has(link)) await silence(host, link)
 }
 
 async function linksOf(host: TakeoverHost): Promise<readonly ResolvedLink[]> {
