@@ -17,7 +17,7 @@ const run = promisify(execFile)
  */
 const KEPT = 'ENIGM_DNS_LAB'
 const BUILD_LIMIT_MS = 300_000
-const LAB_LIMIT_S = 900
+const LAB_LIMIT_MS = 600_000
 
 /**
  * What a machine of the lab is made of. dnsmasq, iproute2 and dig are the provider's and the
@@ -37,9 +37,9 @@ const IMAGE = 'ENIGM_DNS_LAB_IMAGE'
  * Runs the calling test file again where machines can be booted: as root, in mount and network
  * namespaces of its own, with an image at hand. Returns the image in the inner run: go on with the
  * tests. Undefined in the outer one: nothing more to do; what is missing is a skip, or a failure
- * where CI is set.
+ * where CI is set. `limitMs`: for all the tests of the file.
  */
-export async function insideLab(t: Test, fileUrl: string): Promise<string | undefined> {
+export async function insideLab(t: Test, fileUrl: string, limitMs = LAB_LIMIT_MS): Promise<string | undefined> {
   if (!requireTool(t, 'mmdebstrap', 'unshare', 'nsenter', 'setpriv', 'ip', 'ps')) return undefined
   if (process.getuid?.() !== 0) {
     const may = await run('sudo', ['-n', 'true']).then(
@@ -50,7 +50,7 @@ export async function insideLab(t: Test, fileUrl: string): Promise<string | unde
     t.spawn(
       'sudo',
       ['-n', 'env', `CI=${process.env.CI ?? ''}`, ...passed(), process.execPath, fileURLToPath(fileUrl)],
-      { timeout: LAB_LIMIT_S * 1000 },
+      { timeout: limitMs + BUILD_LIMIT_MS },
       'as root',
     )
     return undefined
@@ -65,7 +65,7 @@ export async function insideLab(t: Test, fileUrl: string): Promise<string | unde
     )
     if (!requireThat(t, fault ?? undefined)) return undefined
   }
-  return insideNamespace(t, fileUrl) ? process.env[IMAGE] : undefined
+  return insideNamespace(t, fileUrl, limitMs) ? process.env[IMAGE] : undefined
 }
 
 /**

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { requireThat } from './tools.ts'
 
-/** For all the tests of one file. */
+/** For all the tests of one file, unless it names another limit. */
 const LIMIT_MS = 600_000
 const MARK = 'ENIGM_DNS_INSIDE_NAMESPACE'
 
@@ -16,7 +16,7 @@ const MARK = 'ENIGM_DNS_INSIDE_NAMESPACE'
  * go on with the tests. False in the outer one: nothing more to do. Works without root where user
  * namespaces are allowed.
  */
-export function insideNamespace(t: Test, fileUrl: string): boolean {
+export function insideNamespace(t: Test, fileUrl: string, limitMs = LIMIT_MS): boolean {
   if (process.env[MARK] !== undefined) {
     execFileSync('ip', ['link', 'set', 'lo', 'up'])
     return true
@@ -27,7 +27,7 @@ export function insideNamespace(t: Test, fileUrl: string): boolean {
   t.spawn(
     'unshare',
     [...flags, process.execPath, fileURLToPath(fileUrl)],
-    { env: { ...process.env, [MARK]: '1' }, timeout: LIMIT_MS },
+    { env: { ...process.env, [MARK]: '1' }, timeout: limitMs },
     'in a namespace of its own',
   )
   return false
