@@ -30,8 +30,10 @@ if (image !== undefined) {
     await home.connected()
     return home
   }
+  // They wait for leases and reconnects more than they work.
+  t.jobs = 5
   const test = (name: string, fitting: Fitting, body: (t: Test, home: Home) => Promise<void>) =>
-    t.test(name, { timeout: 150_000 }, async (t) => body(t, await at(t, fitting)))
+    t.test(name, { timeout: 200_000, buffered: true }, async (t) => body(t, await at(t, fitting)))
 
   test('systemd-resolved and NetworkManager', {}, resolvedAndNetworkManager)
   test('systemd-resolved and systemd-networkd, with conflicting settings', NETWORKD(), resolvedAndNetworkd)
@@ -51,8 +53,9 @@ const everyWay = (asked: Asked) => [asked.dig, asked.getent, ...(asked.resolvect
 
 async function asksUs(t: Test, home: Home, when: string): Promise<void> {
   home.leaked()
-  for (const pattern of NAMES) {
-    const answers = everyWay(await home.ask(pattern))
+  for (const [i, asked] of (await home.askAll(NAMES)).entries()) {
+    const answers = everyWay(asked)
+    const pattern = NAMES[i] ?? ''
     t.ok(
       answers.every((answer) => answer === (isLocal(pattern) ? '' : TRUSTED)),
       `${when}, ${pattern}: ${answers}`,
@@ -74,11 +77,12 @@ async function asksProvider(t: Test, home: Home, when: string): Promise<void> {
 /** Nothing runs that could answer: nothing resolves, and nothing is sent. */
 async function failsClosed(t: Test, home: Home, when: string): Promise<void> {
   home.leaked()
-  for (const pattern of NAMES.slice(0, 2)) {
-    const answers = everyWay(await home.ask(pattern))
+  const patterns = NAMES.slice(0, 2)
+  for (const [i, asked] of (await home.askAll(patterns)).entries()) {
+    const answers = everyWay(asked)
     t.ok(
       answers.every((answer) => answer === ''),
-      `${when}, ${pattern}: ${answers}`,
+      `${when}, ${patterns[i]}: ${answers}`,
     )
   }
   t.strictSame(home.leaked(), [], `${when}: nothing went out in cleartext`)

@@ -12,7 +12,8 @@ t.setTimeout(900_000)
 const image = await insideLab(t, import.meta.url)
 if (image !== undefined) {
   const authority = await createAuthority()
-  t.jobs = 2
+  // A machine waits for leases, boots and repairs for more than half of its time.
+  t.jobs = 4
   for (const setUp of SET_UPS)
     t.test(setUp.name, { timeout: 300_000, buffered: true }, async (t) => {
       await life(t, await bootWithService(t, setUp, { image, project: PROJECT_ROOT, authority }), setUp)

@@ -14,6 +14,8 @@ import { openTerminal } from '../support/real/terminal.ts'
 import { requireTool } from '../support/real/tools.ts'
 
 t.setTimeout(600_000)
+/** All at the same time: each waits much longer than it works. */
+const atOnce = <T>(all: readonly T[], work: (one: T) => Promise<unknown>) => Promise.all(all.map(work))
 const CLEAR = '\u001b[H\u001b[2J'
 
 /**
@@ -37,14 +39,15 @@ t.test('status --watch fits the window: the state is always in sight, and nothin
   t.teardown(() => rmSync(dir, { recursive: true }))
   const file = join(dir, 'status.json')
   writeStatus(file)
-  for (const [columns, rows] of [
+  const sizes = [
     [80, 24],
     [80, 10],
     [40, 24],
     [24, 5],
     [10, 2],
     [200, 60],
-  ] as const) {
+  ] as const
+  await atOnce(sizes, async ([columns, rows]) => {
     const terminal = await openTerminal([process.execPath, CLI, 'status', '--watch', '--file', file], { columns, rows })
     t.teardown(() => terminal.close())
     await terminal.until(/enigm-dns/)
@@ -61,7 +64,7 @@ t.test('status --watch fits the window: the state is always in sight, and nothin
     for (const line of lines) t.ok(line.length <= columns, `${size}: ${line}`)
     t.ok('enigm-dns  OFFLINE'.startsWith(lines[0] ?? '-'), `${size}: ${lines[0]}`)
     await terminal.close()
-  }
+  })
 })
 
 interface Status {
@@ -116,7 +119,7 @@ t.test('in the foreground the process ends with its terminal, also under a shell
     ['npm start', (config) => ['npm', 'start', '--', '--config', config]],
     ['npm start from a shell', (config) => ['bash', '-ic', `npm start -- --config '${config}'; true`]],
   ]
-  for (const [name, command] of commands) {
+  await atOnce(commands, async ([name, command]) => {
     const p = await place(t)
     const terminal = await openTerminal(command(p.config), { cwd: root, env: plainEnvironment() })
     await p.started()
@@ -125,7 +128,7 @@ t.test('in the foreground the process ends with its terminal, also under a shell
     t.ok(p.runs(), `${name}: SIGHUP of a person is a reload`)
     await terminal.close()
     t.ok(await p.gone(), `${name}: gone with its terminal`)
-  }
+  })
 })
 
 t.test('under nohup and setsid it continues without its terminal, and SIGHUP is still a reload', { timeout: 120_000 }, async (t) => {
@@ -137,25 +140,25 @@ t.test('under nohup and setsid it continues without its terminal, and SIGHUP is 
     ['nohup npm start', (config) => `nohup npm start -- --config '${config}' >'${config}.log' 2>&1 & wait`],
     ['setsid npm start', (config) => `setsid npm start -- --config '${config}' & wait`],
   ]
-  for (const [name, command] of commands) {
+  await atOnce(commands, async ([name, command]) => {
     const p = await place(t)
     const terminal = await openTerminal(['bash', '-ic', command(p.config)], { cwd: root, env: plainEnvironment() })
     await p.started()
     await terminal.close()
     t.notOk(await p.gone(4000), `${name}: it goes on`)
-    if (!p.runs()) continue
+    if (!p.runs()) return
     process.kill(p.pid(), 'SIGHUP')
     t.notOk(await p.gone(1500), `${name}: SIGHUP is a reload`)
     t.match(await cli('stop', '--config', p.config), { code: 0 }, name)
-  }
+  })
 })
 
 t.test('any end of npm ends the process that it started', { timeout: 60_000 }, async (t) => {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  await atOnce(['SIGTERM', 'SIGKILL'] as const, async (signal) => {
     const p = await place(t)
     const npm = spawn('npm', ['start', '--', '--config', p.config], { cwd: root, stdio: 'ignore', env: plainEnvironment() })
     await p.started()
     npm.kill(signal)
     t.ok(await p.gone(), signal)
-  }
+  })
 })

@@ -36,6 +36,8 @@ export interface Home extends Machine {
    * Asks a name that nobody asked before, made from `pattern`, in which `*` stands for a new label.
    */
   ask(pattern: string): Promise<Asked>
+  /** The same for several patterns, all at the same time; the answers in their order. */
+  askAll(patterns: readonly string[]): Promise<readonly Asked[]>
   /**
    * Names that went to the provider in cleartext, or to the neighbours by multicast, since this was
    * last called.
@@ -53,6 +55,28 @@ export interface HomeOptions extends Fitting {
   readonly authority: Authority
 }
 
+/**
+ * Asks every name by every way at once: the names that are answered by nobody wait for their end
+ * together.
+ */
+const ASK = `
+ask() {
+  d=$(mktemp -d)
+  for name; do
+    dig +short +time=2 +tries=1 A $name > $d/$name.dig &
+    timeout 8 getent ahostsv4 $name > $d/$name.getent &
+    ! command -v resolvectl > /dev/null || timeout 8 resolvectl query -4 --legend=no --cache=no $name > $d/$name.resolvectl 2>&1 &
+  done
+  wait
+  for name; do
+    grep -E '^[0-9.]+$' $d/$name.dig | tail -1; echo --
+    awk 'NR==1{print $1}' $d/$name.getent; echo --
+    if command -v resolvectl > /dev/null; then grep -oE '10\\.[0-9.]+' $d/$name.resolvectl | head -1; else echo none; fi
+    echo ==
+  done
+  rm -r $d
+}`
+
 /** Boots a machine at home. What is written in `files` lies there before the boot. */
 export async function bootAtHome(o: HomeOptions): Promise<Home> {
   const shown = [[process.execPath, '/usr/bin/node'], [o.project, PROJECT], ...(o.shown ?? [])] as const
@@ -63,16 +87,20 @@ export async function bootAtHome(o: HomeOptions): Promise<Home> {
   })
   let known = { cleartext: 0, multicast: 0 }
   let label = 0
+  const askAll: Home['askAll'] = async (patterns) => {
+    const names = patterns.map((pattern) => pattern.replace('*', `n${process.pid}x${label++}`))
+    const { stdout } = await machine.sh(`${ASK}\nask ${names.join(' ')}`)
+    return names.map((_, i) => {
+      const [dig = '', getent = '', resolvectl = ''] = (stdout.split('==\n')[i] ?? '').split('--\n').map((text) => text.trim())
+      return { dig, getent, resolvectl: resolvectl === 'none' ? undefined : resolvectl }
+    })
+  }
   const home: Home = {
     ...machine,
+    askAll,
     async ask(pattern) {
-      const name = pattern.replace('*', `n${process.pid}x${label++}`)
-      const said = await machine.sh(`dig +short +time=2 +tries=1 A ${name} | grep -E '^[0-9.]+$' | tail -1; echo --
-        timeout 8 getent ahostsv4 ${name} | awk 'NR==1{print $1}'; echo --
-        command -v resolvectl >/dev/null || { echo none; exit; }
-        timeout 8 resolvectl query -4 --legend=no --cache=no ${name} 2>&1 | grep -oE '10\\.[0-9.]+' | head -1`)
-      const [dig = '', getent = '', resolvectl = ''] = said.stdout.split('--\n').map((text) => text.trim())
-      return { dig, getent, resolvectl: resolvectl === 'none' ? undefined : resolvectl }
+      const [asked] = await askAll([pattern])
+      return asked ?? { dig: '', getent: '', resolvectl: undefined }
     },
     leaked() {
       const cleartext = namesIn(read(machine, CLEARTEXT_LOG), /query\[[A-Z0-9]+\] (\S+) from/)

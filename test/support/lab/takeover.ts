@@ -95,8 +95,9 @@ const everyWay = (asked: Asked) => [asked.dig, asked.getent, ...(asked.resolvect
  */
 export async function asksUs(t: Test, home: Home, when: string): Promise<void> {
   home.leaked()
-  for (const pattern of NAMES) {
-    const answers = everyWay(await home.ask(pattern))
+  for (const [i, asked] of (await home.askAll(NAMES)).entries()) {
+    const answers = everyWay(asked)
+    const pattern = NAMES[i] ?? ''
     t.ok(
       answers.every((answer) => answer === TRUSTED || (isLocal(pattern) && answer === '')),
       `${when}, ${pattern}: ${answers}`,
