@@ -8,6 +8,11 @@ import { writeReply } from '../../src/dns/reply.ts'
 import type { Asked } from '../../src/job.ts'
 import { H2FrameReader } from '../../src/link/carriers/h2/frames.ts'
 import { VIEW_OF_ALL } from '../../src/resolve.ts'
+import { blockedAtOnce } from '../../src/rules/judge-lists.ts'
+import { BLOCK } from '../../src/rules/list-kinds.ts'
+import { ListsInForce } from '../../src/rules/lists-in-force.ts'
+import { TableBuilder } from '../../src/rules/names-table.ts'
+import { RulesVersion } from '../../src/rules-version.ts'
 import { seeded } from '../load/names.ts'
 
 /**
@@ -47,7 +52,31 @@ export function loops(seed: number): readonly Loop[] {
     patch(cache, any, queries[0] ?? new Uint8Array(0)),
     pad(queries),
     ...frames(),
+    blocked(queries),
   ]
+}
+
+/** All names of the queries are in a list: what `Responder.now` does besides, where the cache misses. */
+function blocked(queries: readonly Uint8Array[]): Loop {
+  const scan = newScan()
+  const table = new TableBuilder(NAMES, Buffer.from('an octet'))
+  for (const packet of queries) {
+    scanQuery(packet, 0, packet.length, scan)
+    table.add(packet, scan.questionAt, 0)
+  }
+  const lists = new ListsInForce(new RulesVersion())
+  const group = { list: 0, scope: 'tree', kind: BLOCK } as const
+  lists.swap({ table: table.data(), groups: [group], clients: [] }, { lists: [{ id: 'ads', reply: undefined }], sets: [Uint8Array.of(1)] })
+  const atOnce = blockedAtOnce(lists, undefined)
+  const out = Buffer.alloc(1232)
+  const run = (count: number) =>
+    each(count, queries, (packet) => {
+      scanQuery(packet, 0, packet.length, scan)
+      const source = atOnce.source(packet, scan, VIEW_OF_ALL)
+      return source === undefined ? Number.NaN : writeReply(out, 0, out.length, source, packet, scan, 0, undefined)
+    })
+  if (Number.isNaN(run(1))) throw new Error('a name that is not blocked')
+  return { name: 'blocked', what: `a reply to a name that a list of ${NAMES} blocks, with its EDE`, run }
 }
 
 function scanning(queries: readonly Uint8Array[]): Loop {

@@ -3,7 +3,7 @@ import { median } from '../report/run.ts'
 import { type Loop, loops } from './loops.ts'
 
 const HELP = `npm run bench:micro -- [options] [LOOP ...]
-  the inner loops of a hit and a miss, ns of CPU each, the collector's included: scan, key, lookup, patch, pad, frame, frame-h2; or
+  the inner loops of a hit and a miss, ns of CPU each, the collector's included: scan, key, lookup, patch, pad, frame, frame-h2, blocked; or
   doh              the two HTTP/2 clients, CPU us a request (slow)
   odoh             sealing an oblivious query and opening its response, CPU ms
   odoh-daemon      a query over DoH and over ODoH, CPU ms of the daemon

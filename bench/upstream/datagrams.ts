@@ -31,7 +31,7 @@ export async function withDnscrypt(upstream: CountingUpstream): Promise<Extended
   const place = { dir, port, provider: PROVIDER, plainPort: await freePort(), behindPort: upstream.dnsPort }
   writeFileSync(join(dir, 'dnsdist.conf'), dnscryptConfig(place))
   const child = start(CORE.load, dnsdist, ['--supervised', '--disable-syslog', '-C', join(dir, 'dnsdist.conf')])
-  await listening(child, /Console ACL allowing/)
+  await listening(child, /as 'up'/)
   const dnscrypt = { port, providerName: PROVIDER, publicKey: dnscryptKey(dir) }
   return { upstream: { ...upstream, dnscrypt }, stop: () => end(child) }
 }
