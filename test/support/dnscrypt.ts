@@ -137,7 +137,8 @@ export async function startDnscrypt(o: {
     if (plain === undefined || end < 0 || plain.length % 64 !== 0) return undefined
     const name = Buffer.from(client).toString('hex')
     if (!keys.includes(name)) keys.push(name)
-    return { query: plain.subarray(0, end), nonce, shared, connection: keys.indexOf(name) + 1 }
+    const padding = plain.length - end
+    return { query: plain.subarray(0, end), padding, nonce, shared, connection: keys.indexOf(name) + 1 }
   }
   const sealed = ({ nonce, shared }: NonNullable<ReturnType<typeof decrypted>>, reply: Uint8Array) => {
     nonce.set(randomBytes(12), 12)
@@ -194,7 +195,10 @@ export async function startDnscrypt(o: {
     socket.on('data', (octets) =>
       frames.push(octets, (frame) => {
         const found = decrypted(Uint8Array.from(frame))
-        if (found === undefined) return
+        if (found === undefined || found.padding > MOST_TCP_PADDING) {
+          socket.end()
+          return
+        }
         counts.tcp++
         Promise.resolve(o.answer(Uint8Array.from(found.query), { connection: found.connection, over: 'tcp', octets: frame.length })).then(
           (reply) => reply !== undefined && socket.write(framed(sealed(found, reply))),
@@ -287,6 +291,9 @@ export async function startRelay(): Promise<DnscryptRelay> {
     },
   }
 }
+
+/** "Padding for client queries over TCP" of the specification; dnsdist drops a query with more. */
+const MOST_TCP_PADDING = 256
 
 /** UDP and TCP at one port; what is free for one may be in use for the other. */
 async function bothAt(wanted: number): Promise<{ readonly udp: Socket; readonly tcp: TcpServer; readonly port: number }> {

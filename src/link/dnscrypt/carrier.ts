@@ -12,7 +12,7 @@ import type { Authenticated, Protection } from '../../resolve.ts'
 import { type CarrierTools, type Established, LivingCarrier, lost, type Sent, type Ticket } from '../carriers/carrier.ts'
 import type { UdpPath } from '../dial/udp-path.ts'
 import type { Certificate } from './certificate.ts'
-import { CLIENT_NONCE_OCTETS, nonceOf, paddedLength, queryPacket, replyIn, type SessionKeys } from './codec.ts'
+import { CLIENT_NONCE_OCTETS, nonceOf, paddedLength, queryPacket, replyIn, type SessionKeys, tcpPaddedLength } from './codec.ts'
 import type { DnscryptPlace } from './place.ts'
 import type { CertificateShelf } from './shelf.ts'
 
@@ -134,7 +134,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
   }
 
   /** Makes a packet with a nonce that was not used before: two plaintexts must never share one. */
-  #encrypt(slot: DnscryptRequest<P>): void {
+  #encrypt(slot: DnscryptRequest<P>, overTcp = false): void {
     this.#slots.delete(slot.key)
     let nonce: Uint8Array
     do nonce = this.#random.bytes(CLIENT_NONCE_OCTETS)
@@ -142,7 +142,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     slot.key = u32(nonce, 0) >>> 2
     this.#slots.set(slot.key, slot)
     this.#least = Math.max(this.#least, LENGTHS.find((length) => length > slot.message.length) ?? 0)
-    const octets = paddedLength(slot.message.length, this.#least)
+    const octets = overTcp ? tcpPaddedLength(slot.message.length) : paddedLength(slot.message.length, this.#least)
     slot.octets = octets
     const packet = queryPacket(this.#keys, this.#parts.certificate.magic, nonce, slot.message, octets)
     const { head } = this.#parts.place
@@ -218,7 +218,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
 
   /** Sends one query on a new TCP connection. If that fails, the truncated reply is the answer. */
   #overTcp(slot: DnscryptRequest<P>, cut: Uint8Array): void {
-    this.#encrypt(slot)
+    this.#encrypt(slot, true)
     const { address, port } = this.#parts.place
     const frames = new FrameReader()
     const socket = connectTcp({ host: address, port, lookup: refuseLookup }, () => socket.write(framed(slot.packet)))

@@ -86,6 +86,15 @@ export function paddedLength(messageOctets: number, least: number): number {
   return Math.max(least, Math.ceil((messageOctets + 1) / PAD_BLOCK) * PAD_BLOCK)
 }
 
+/**
+ * The same over TCP, where a padding has 1 to 256 octets: the next multiple of 256, so that queries
+ * of usual names have one length.
+ */
+export function tcpPaddedLength(messageOctets: number): number {
+  return Math.ceil((messageOctets + 1) / TCP_PADDING) * TCP_PADDING
+}
+const TCP_PADDING = 256
+
 /** The keys of one connection to one server. */
 export interface SessionKeys {
   readonly shared: Uint8Array
