@@ -48,7 +48,7 @@ export const SKIP_REASONS = {
   modifier: 'have a modifier that a resolver cannot apply',
   'other-address': 'assign a real address instead of blocking; move them to a file of "hosts"',
   'too-long': 'are longer than 4096 octets',
-  'whole-domain': 'would block a large part of the DNS, such as com, or of the addresses',
+  'whole-domain': 'would block a whole top-level domain, such as com, or a large part of all addresses',
   'too-many-kinds': 'exceed the number of different exceptions',
   'rpz-nsdname': 'depend on the name of a name server (rpz-nsdname), which a stub does not see',
   'rpz-nsip': 'depend on the address of a name server (rpz-nsip), which a stub does not see',

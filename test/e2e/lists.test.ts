@@ -112,7 +112,7 @@ t.test('names of lists are not asked for; a changed file takes effect without a 
   for (const [text, fault] of [
     ['<!DOCTYPE html><html>no list</html>', /web page/],
     ['later.example\n\0\0', /NUL/],
-    ['??? ???\n', /no rule/],
+    ['??? ???\n', /no valid rule/],
   ] as const) {
     s.write('ads', text)
     await s.until('the fault', () => fault.test(s.lists()[0]?.fault ?? ''))
