@@ -4,13 +4,15 @@ import { execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
+import { UDP_SIZE } from '../../src/dns/edns.ts'
+import { FrameReader, framed } from '../../src/dns/framing.ts'
 import { query, rr } from '../support/messages.ts'
 import { type DaemonSpec, identityOf, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, tcpClient } from '../support/real/dns-client.ts'
@@ -142,12 +144,22 @@ async function doqInNewerNode(): Promise<void> {
 async function startCrypt(t: Test) {
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-dnscrypt-'))
   const large = Array.from({ length: 20 }, (_, i) => rr({ type: TXT, rdata: Buffer.concat([Buffer.of(210), Buffer.alloc(210, 65 + i)]) }))
+  const answer = (message: Uint8Array) => replyTo(message, Buffer.from(message).includes('large') ? large : [addressRecord(7)])
   const behind = createSocket('udp4', (message, from) => {
-    const reply = replyTo(message, message.includes('large') ? large : [addressRecord(7)])
-    behind.send(reply, from.port, from.address)
+    const whole = answer(message)
+    const cut = whole.length > UDP_SIZE ? replyTo(message) : whole
+    if (cut !== whole) cut[2] = (cut[2] ?? 0) | 0x02 // TC
+    behind.send(cut, from.port, from.address)
   })
   behind.bind(0, '127.0.0.1')
   await once(behind, 'listening')
+  const overTcp = createServer((socket) => {
+    const frames = new FrameReader()
+    socket.on('data', (octets) => frames.push(octets, (message) => socket.write(framed(answer(message)))))
+    socket.on('error', () => {})
+  })
+  overTcp.listen((behind.address() as AddressInfo).port, '127.0.0.1')
+  await once(overTcp, 'listening')
   const port = await freePort()
   const config = dnscryptConfig({
     ...{ dir, port, provider: PROVIDER, plainPort: await freePort() },
@@ -165,6 +177,7 @@ async function startCrypt(t: Test) {
   t.teardown(() => {
     child.kill('SIGKILL')
     behind.close()
+    overTcp.close()
     rmSync(dir, { recursive: true, force: true })
   })
   for (let waitedMs = 0; !/as 'up'/.test(said); waitedMs += 50) {
