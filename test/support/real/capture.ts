@@ -14,6 +14,13 @@ export interface CapturedRecord {
   readonly octets: number
 }
 
+/** A TCP segment with content. */
+export interface Segment {
+  /** Since any origin. */
+  readonly atMs: number
+  readonly octets: number
+}
+
 /** A packet capture. Read it after `stop`. */
 export interface Capture {
   stop(): Promise<void>
@@ -23,6 +30,8 @@ export interface Capture {
   records(port: number): readonly CapturedRecord[]
   /** Octets in each TCP segment to `port` that has any, in order. */
   sizes(port: number): readonly number[]
+  /** The same with the time of each segment. */
+  segments(port: number): readonly Segment[]
   remove(): void
 }
 
@@ -56,6 +65,14 @@ export async function startCapture(pcapFilter: string, device = 'lo'): Promise<C
       stdio: ['ignore', 'pipe', 'ignore'],
       maxBuffer: 2 ** 28,
     })
+  const segments = (port: number) =>
+    tshark('-Y', `tcp.dstport == ${port} && tcp.len > 0`, '-T', 'fields', '-e', 'frame.time_relative', '-e', 'tcp.len')
+      .split('\n')
+      .filter(Boolean)
+      .map((line): Segment => {
+        const [time, octets] = line.split('\t')
+        return { atMs: 1000 * Number(time), octets: Number(octets) }
+      })
   return {
     async stop() {
       await sendMark(file)
@@ -66,8 +83,8 @@ export async function startCapture(pcapFilter: string, device = 'lo'): Promise<C
     },
     count: (displayFilter) => tshark('-Y', `(${displayFilter}) && !(udp.port == ${MARK_PORT})`).split('\n').filter(Boolean).length,
     records: (port) => parseRecords(tshark('-d', `tcp.port==${port},tls`, '-Y', `tcp.port==${port} && tls.record`, ...FIELDS), port),
-    sizes: (port) =>
-      tshark('-Y', `tcp.dstport == ${port} && tcp.len > 0`, '-T', 'fields', '-e', 'tcp.len').split('\n').filter(Boolean).map(Number),
+    sizes: (port) => segments(port).map(({ octets }) => octets),
+    segments,
     remove: () => rmSync(dir, { recursive: true, force: true }),
   }
 }
