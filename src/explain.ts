@@ -72,11 +72,11 @@ export function explainInput(name: string, type: string, client: string): Explai
 }
 
 /** The command for the control socket that asks for the cache entry of a question. */
-export function cacheOrder({ question, client }: ExplainInput): string {
+export function cacheCommand({ question, client }: ExplainInput): string {
   return `cached ${textFromType(question.type)} ${textFromName(nameOf(question))} ${client}`
 }
 
-/** The cache entry of the running service, from its reply to `cacheOrder`. */
+/** The cache entry of the running service, from its reply to `cacheCommand`. */
 export function cacheStep(reply: unknown): ExplainStep {
   if (!isRecord(reply)) return { stage: 'cache', verdict: 'unknown', rule: 'no service answers' }
   if (typeof reply.leftS !== 'number') return { stage: 'cache', verdict: 'absent' }

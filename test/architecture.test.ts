@@ -289,7 +289,7 @@ const GUARD_TYPES = /\b(Gate|PolicyGate|SetupGate|RebindingRules|DialPace|Policy
 /** Guards that may be left out, and why that opens nothing. */
 const MAY_BE_ABSENT: Readonly<Record<string, string>> = {
   'host-checks.ts: policy?.networks': 'without a policy no network has a name',
-  'commands/takeover-host.ts: (await judgedConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces':
+  'commands/takeover-host.ts: (await findConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces':
     'without a policy no link is named',
   'posture/policy-rules.ts: policy?.allowCleartext': 'without a policy every zone that is asked in cleartext exposes',
   'shaping/profiles.ts: readonly rebinding?: number': 'a count, which some profiles do not tell',

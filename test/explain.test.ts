@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../src/config/load.ts'
-import { cacheOrder, cacheStep, explain, explainInput } from '../src/explain.ts'
+import { cacheCommand, cacheStep, explain, explainInput } from '../src/explain.ts'
 
 const RESOLVERS = ['one', 'two'].map((id) => ({
   id,
@@ -127,7 +127,7 @@ t.test('what is in memory', async (t) => {
   t.strictSame(cacheStep({ leftS: -5, rcode: 0 }), { stage: 'cache', verdict: 'stale', rule: 'NOERROR, -5 s left' })
   t.strictSame(cacheStep({ kept: false }), { stage: 'cache', verdict: 'absent' })
   t.strictSame(cacheStep(undefined), { stage: 'cache', verdict: 'unknown', rule: 'no service answers' })
-  t.equal(cacheOrder(explainInput('WWW.example', 'https', '::1')), 'cached HTTPS www.example. ::1')
+  t.equal(cacheCommand(explainInput('WWW.example', 'https', '::1')), 'cached HTTPS www.example. ::1')
 })
 
 t.test('bad usage', async (t) => {

@@ -4,7 +4,7 @@ import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { asHead, auditFiles, type ChainVerdict, headText, judgeChain } from '../posture/audit.ts'
 import { readPlainFile } from '../posture/status-file.ts'
-import { configOrThrow, judgedConfig, thisHost } from './running-service.ts'
+import { configOrThrow, findConfig, thisHost } from './running-service.ts'
 
 /** The command's access to the system; tests replace it. */
 export interface AuditWorld {
@@ -132,7 +132,7 @@ function thisWorld(): AuditWorld {
       process.exitCode = code
     },
     async stateDir(config) {
-      const judged = await judgedConfig(config, thisHost())
+      const judged = await findConfig(config, thisHost())
       return config === undefined && judged.service !== undefined ? judged.service.stateDir : configOrThrow(judged).config.stateDir
     },
   }

@@ -10,7 +10,7 @@ import { findingsText, listsText, policyText, problemsText, warningsText } from 
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { clockRemark } from './diagnosis.ts'
 import { type Finding, reachAll } from './reach.ts'
-import { type Host, judgedConfig, thisHost } from './running-service.ts'
+import { findConfig, type Host, thisHost } from './running-service.ts'
 import { startFaults } from './start-faults.ts'
 import { printable, printableJson } from './status-screen.ts'
 
@@ -49,7 +49,7 @@ Examples:
  */
 export function checkCommand(world: CheckWorld = thisWorld()): Command {
   return new Command('check')
-    .description('report what a start would refuse or warn about, connect to every resolver, and print the resulting policy')
+    .description('report what a start would refuse or warn about, connect to every resolver, and print the settings that would be in force')
     .option(
       '-c, --config <file>',
       'configuration file (default: that of the running service, else /etc/enigm-dns/config.json if it exists)',
@@ -63,7 +63,7 @@ export function checkCommand(world: CheckWorld = thisWorld()): Command {
 /** Returns the exit code. Never rejects because of a file or the network. */
 export async function check(options: CheckOptions, world: CheckWorld): Promise<number> {
   const host = world.host ?? thisHost()
-  const { loaded, problems, unreadable, note, service } = await judgedConfig(options.config, host, world.places)
+  const { loaded, problems, unreadable, note, service } = await findConfig(options.config, host, world.places)
   if (note !== undefined) world.err.write(`${printable(note)}\n`)
   if (unreadable !== undefined) {
     if (options.json === true) world.out.write(`${printableJson({ ok: false, problems: [problem(unreadable)] }, 2)}\n`)
@@ -84,11 +84,11 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   const findings = options.offline === true ? undefined : await reachAll(loaded, world)
   const ok = findings === undefined || findings.every((f) => f.ok)
   const clock = clockRemark({ wallMs: world.clock.wallMs(), links: findings })
-  const said = clock.state === 'ok' ? warnings : [...warnings, `${clock.message} ${clock.mend}`]
-  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, said, lists?.reports ?? []), 2)}\n`)
+  const allWarnings = clock.state === 'ok' ? warnings : [...warnings, `${clock.message} ${clock.mend}`]
+  if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, allWarnings, lists?.reports ?? []), 2)}\n`)
   else
     world.out.write(
-      `${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${listsText(lists?.reports ?? [])}${warningsText(said)}`,
+      `${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${listsText(lists?.reports ?? [])}${warningsText(allWarnings)}`,
     )
   return ok ? EXIT.good : EXIT.notAsWished
 }
@@ -108,7 +108,7 @@ function documentOf(
   warnings: readonly string[],
   lists: readonly ListReport[],
 ) {
-  const contributes = hosts.map((one) => {
+  const hostsSummaries = hosts.map((one) => {
     const { names, faultyLines } = hostsSummary(one)
     return { file: one.file, names, faultyLines }
   })
@@ -120,7 +120,7 @@ function documentOf(
     ...(lists.length === 0 ? {} : { lists }),
     policy: config,
     files,
-    hosts: contributes,
+    hosts: hostsSummaries,
   }
 }
 

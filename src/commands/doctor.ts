@@ -16,7 +16,7 @@ import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
 import { type HostService, hostService } from './host-service.ts'
 import { nextCommand } from './next-command.ts'
 import { reachAll } from './reach.ts'
-import { type Host, type JudgedConfig, judgedConfig, thisHost } from './running-service.ts'
+import { type FoundConfig, findConfig, type Host, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** The command's access to the system; tests replace all of it. */
@@ -71,7 +71,7 @@ export function doctorCommand(world: DoctorWorld = thisWorld()): Command {
 /** Returns the exit code. Never rejects because of a file or the network. */
 export async function doctor(options: DoctorOptions, world: DoctorWorld): Promise<number> {
   const host = world.host ?? thisHost()
-  const judged = await judgedConfig(options.config, host, world.places)
+  const judged = await findConfig(options.config, host, world.places)
   if (judged.note !== undefined) world.err.write(`${printable(judged.note)}\n`)
   if (judged.problems.length > 0) {
     world.err.write(problemsText(judged.problems))
@@ -86,7 +86,7 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
 }
 
 async function symptoms(
-  { loaded, service, unreadable }: JudgedConfig,
+  { loaded, service, unreadable }: FoundConfig,
   host: Host,
   options: DoctorOptions,
   world: DoctorWorld,

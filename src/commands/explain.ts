@@ -2,13 +2,13 @@ import { Command } from 'commander'
 import type { Clock } from '../clock.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { cacheOrder, cacheStep, type ExplainInput, type ExplainStep, type Explanation, explain, explainInput } from '../explain.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { cacheCommand, cacheStep, type ExplainInput, type ExplainStep, type Explanation, explain, explainInput } from '../explain.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { problemsText } from './check-screen.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { inAscii } from './query.ts'
-import { type Host, judgedConfig, type RunningService, takesOrders, thisHost } from './running-service.ts'
+import { acceptsCommands, findConfig, type Host, type RunningService, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
@@ -52,10 +52,10 @@ export function explainCommand(world: ExplainWorld = thisCommand()): Command {
     )
     .option('--json', 'print one JSON document')
     .addHelpText('after', HELP)
-    .action(async (name: string, type: string, options: ExplainOptions) => world.exit(await explained(name, type, options, world)))
+    .action(async (name: string, type: string, options: ExplainOptions) => world.exit(await runExplain(name, type, options, world)))
 }
 
-async function explained(name: string, type: string, options: ExplainOptions, world: ExplainWorld): Promise<number> {
+async function runExplain(name: string, type: string, options: ExplainOptions, world: ExplainWorld): Promise<number> {
   const { out, err, host = thisHost() } = world
   let input: ExplainInput
   try {
@@ -64,7 +64,7 @@ async function explained(name: string, type: string, options: ExplainOptions, wo
     err.write(`explain: ${asEnigmError(error).message}\n`)
     return EXIT.usage
   }
-  const { loaded, problems, service, unreadable, note } = await judgedConfig(options.config, host)
+  const { loaded, problems, service, unreadable, note } = await findConfig(options.config, host)
   if (note !== undefined) err.write(`${printable(note)}\n`)
   if (loaded === undefined) {
     err.write(unreadable === undefined ? problemsText(problems) : `${printable(unreadable)}\n`)
@@ -82,8 +82,8 @@ const EXIT_OF = { answered: EXIT.good, blocked: EXIT.notAsWished, unknown: EXIT.
  * from this user.
  */
 async function inMemory(input: ExplainInput, service: RunningService | undefined, host: Host, clock: Clock): Promise<ExplainStep> {
-  if (service === undefined || !takesOrders(service, host)) return cacheStep(undefined)
-  return cacheStep(await sendOrder(controlPath(service.statusFile), cacheOrder(input), clock, CACHE_LIMIT_MS))
+  if (service === undefined || !acceptsCommands(service, host)) return cacheStep(undefined)
+  return cacheStep(await sendCommand(controlPath(service.statusFile), cacheCommand(input), clock, CACHE_LIMIT_MS))
 }
 
 const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
@@ -94,10 +94,10 @@ const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
 
 /** Formats an explanation as lines for a terminal. */
 function explanationText({ name, type, verdict, steps }: Explanation): string {
-  const lines = steps.map(({ stage, verdict: said, list, source, line, rule }) => {
-    const of = list === undefined ? '' : `list ${list}, `
-    const place = source === undefined ? '' : `  ${of}${source}${line === undefined ? '' : ` line ${line}`}`
-    return `  ${stage.padEnd(11)}  ${said.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
+  const lines = steps.map(({ stage, verdict: stepVerdict, list, source, line, rule }) => {
+    const listText = list === undefined ? '' : `list ${list}, `
+    const place = source === undefined ? '' : `  ${listText}${source}${line === undefined ? '' : ` line ${line}`}`
+    return `  ${stage.padEnd(11)}  ${stepVerdict.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
   })
   return `${[`${name} ${type}: ${VERDICTS[verdict]}`, ...lines].map(printable).join('\n')}\n`
 }

@@ -3,9 +3,9 @@ import { type Clock, systemClock } from '../clock.ts'
 import { EXIT } from '../exit-codes.ts'
 import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
-import { type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
+import { findConfig, type Host, type RunningService, thisHost } from './running-service.ts'
 import { addressee, exitAfter, related, type Unreached, whyUnreached } from './service-orders.ts'
 
 const HELP = `
@@ -60,13 +60,13 @@ interface ForgetOutcome {
 async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<ForgetOutcome> {
   const to = await addressee(named, host)
   if ('verdict' in to) return { daemon: undefined, files: [], left: [], unknown: [to.why] }
-  const { loaded, service: shown } = await judgedConfig(named, host)
+  const { loaded, service: shown } = await findConfig(named, host)
   const others = loaded === undefined ? [] : related(loaded.config, host).filter(({ statusFile }) => statusFile !== to.statusFile)
   const left: string[] = []
   const unknown: string[] = []
   const forgotten: Forgotten[] = []
   for (const [i, one] of [to, ...others.map((service) => ({ service, statusFile: service.statusFile }))].entries()) {
-    const removed = asForgotten(await sendOrder(controlPath(one.statusFile), 'forget', clock))
+    const removed = asForgotten(await sendCommand(controlPath(one.statusFile), 'forget', clock))
     if (removed !== undefined) forgotten.push(removed)
     // No service is known at this status file, and other services have the same paths: only those
     // count.

@@ -3,7 +3,7 @@ import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
 import { LONGEST_PAUSE_MS } from '../rules/list-times.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
@@ -51,7 +51,7 @@ async function pause(time: string, { config, list }: PauseOptions, { out, err, c
   if (list !== undefined && !/^[\w-]{1,63}$/.test(list)) throw new EnigmError('config', '--list needs the id of a list, as in --list ads.')
   const to = await addressee(config, host)
   const order = list === undefined ? `pause ${forMs}` : `pause ${forMs} ${list}`
-  const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), order, clock)
+  const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), order, clock)
   if (isRecord(reply) && Array.isArray(reply.lists)) {
     const lists = printable(reply.lists.join(', '))
     out.write(forMs === 0 ? `in force again: ${lists}\n` : `paused until ${printable(String(reply.until))}: ${lists}\n`)

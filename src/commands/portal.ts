@@ -4,7 +4,7 @@ import { listenText, parseListen } from '../config/listen-address.ts'
 import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
-import { followOrder } from '../system/control-client.ts'
+import { followCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { askNetworkManager, findNetworkResolvers, type NetworkResolvers } from '../system/network-resolvers.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
@@ -77,7 +77,7 @@ async function portal(world: PortalWorld, options: PortalOptions): Promise<numbe
     }
   }
   const order = `portal ${forMs} ${found.addresses.map(withPort).join(' ')}`
-  const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), order, clock, forMs, show))
+  const answered = !('verdict' in to) && (await followCommand(controlPath(to.statusFile), order, clock, forMs, show))
   if (!answered) {
     const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
     err.write(`No query was sent: ${why}.\n`)

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath, ORDER_LIMIT_MS } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
@@ -37,7 +37,7 @@ export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
 
 async function reload(config: string | undefined, { out, err, clock, host }: ReloadWorld): Promise<number> {
   const to = await addressee(config, host)
-  const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'reload', clock, ORDER_LIMIT_MS)
+  const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), 'reload', clock, ORDER_LIMIT_MS)
   if (isRecord(reply) && reply.accepted === true) {
     const waiting = Array.isArray(reply.waiting) ? reply.waiting.map(String) : []
     const later = waiting.length === 0 ? '' : `these settings take effect at the next start: ${printable(waiting.join(', '))}\n`

@@ -47,7 +47,7 @@ export function defaultService(host: Host, forOrders = false): RunningService | 
     if (some.length > 0) left = some
   }
   prefer(({ namespace }) => namespace === undefined || namespace === here)
-  if (forOrders) prefer((service) => takesOrders(service, host))
+  if (forOrders) prefer((service) => acceptsCommands(service, host))
   if (left.length > 1) for (const file of host.statusFiles) prefer(({ statusFile }) => statusFile === file)
   return left.length > 1 ? left : left[0]
 }
@@ -71,7 +71,7 @@ export function isOne(found: ReturnType<typeof defaultService>): found is Runnin
 }
 
 /** Whether this user may use the control socket of that service. */
-export function takesOrders({ uid }: RunningService, host: Host): boolean {
+export function acceptsCommands({ uid }: RunningService, host: Host): boolean {
   return host.uid === undefined || host.uid === 0 || uid === host.uid
 }
 
@@ -94,8 +94,8 @@ function realOf(path: string): string {
   }
 }
 
-/** A configuration to judge or to use, and the service to which it belongs. */
-export interface JudgedConfig {
+/** A configuration, and the service to which it belongs. */
+export interface FoundConfig {
   /** The configuration; absent if it has a problem or cannot be read by this user. */
   readonly loaded?: Loaded
   readonly problems: readonly Problem[]
@@ -110,7 +110,7 @@ export interface JudgedConfig {
  * The configuration of `named`; otherwise of the running service; otherwise the default one. With a
  * service, its actual listen addresses and paths are used. Never rejects.
  */
-export async function judgedConfig(named: string | undefined, host: Host, places?: DefaultFiles): Promise<JudgedConfig> {
+export async function findConfig(named: string | undefined, host: Host, places?: DefaultFiles): Promise<FoundConfig> {
   const service = named === undefined ? shownService(host) : serviceOf(named, host)
   const file = named ?? service?.config
   const overrides = service?.listenOption === undefined ? {} : { listen: service.listenOption }
@@ -130,7 +130,7 @@ function asItRuns(loaded: Loaded, { statusFile, stateDir, listen }: RunningServi
 }
 
 /** The configuration, for a command that requires it. Rejects with an EnigmError `config`. */
-export function configOrThrow({ loaded, problems, unreadable }: JudgedConfig): Loaded {
+export function configOrThrow({ loaded, problems, unreadable }: FoundConfig): Loaded {
   if (loaded !== undefined) return loaded
   throw unreadable === undefined ? configError(problems) : configError([{ file: 'configuration', path: '', message: unreadable }])
 }

@@ -5,7 +5,7 @@ import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { readStatus } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
-import { defaultService, type Host, isOne, nameOf, type RunningService, serviceOf, takesOrders } from './running-service.ts'
+import { acceptsCommands, defaultService, type Host, isOne, nameOf, type RunningService, serviceOf } from './running-service.ts'
 
 /** The output and the exit of a command that sends an order. */
 export interface OrderWorld {
@@ -85,7 +85,7 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
  * proves nothing: a service may write elsewhere.
  */
 export function whyUnreached({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): Unreached {
-  if (service !== undefined) return unwilling(service.pid, takesOrders(service, host))
+  if (service !== undefined) return unwilling(service.pid, acceptsCommands(service, host))
   const here = atPlace(statusFile, clock)
   if (here !== undefined && (named || here.verdict !== 'none')) return here
   for (const file of named ? [] : host.statusFiles) {

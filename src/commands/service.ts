@@ -137,7 +137,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       if (stopping) return Promise.resolve(undefined)
       const [, traceMs] = /^trace (\d{1,9})$/.exec(order) ?? []
       if (traceMs !== undefined) return Promise.resolve(new Feed((outlet) => daemon.trace.begin(Number(traceMs), outlet)))
-      const portal = portalOrder(order)
+      const portal = portalRequest(order)
       if (portal !== undefined) return Promise.resolve(new Feed((outlet) => daemon.portal.begin(portal.forMs, portal.resolvers, outlet)))
       const [, verb, token = ''] = /^(await|arrived) (\S+)$/.exec(order) ?? []
       if (verb !== undefined) return Promise.resolve(awaited(daemon.canary, verb, token))
@@ -179,7 +179,7 @@ function differOnlyInHosts(one: Loaded, other: Loaded): boolean {
 }
 
 /** Parses `portal MS RESOLVER [RESOLVER]`; undefined: another order, or an invalid one. */
-function portalOrder(order: string): { readonly forMs: number; readonly resolvers: readonly SocketAddress[] } | undefined {
+function portalRequest(order: string): { readonly forMs: number; readonly resolvers: readonly SocketAddress[] } | undefined {
   const [, ms, list = ''] = /^portal (\d{1,9}) (\S+(?: \S+)?)$/.exec(order) ?? []
   const resolvers = list.split(' ').map(parseListen)
   if (ms === undefined || resolvers.some((one) => one === undefined)) return undefined

@@ -7,7 +7,7 @@ import { keyOf } from '../config/set-merge.ts'
 import { asEntries, relayEntries } from '../config/source-lists.ts'
 import type { CommandWorld } from './command-world.ts'
 import type { ListWorld } from './list-updates.ts'
-import { configOrThrow, type Host, judgedConfig, type RunningService, thisHost } from './running-service.ts'
+import { configOrThrow, findConfig, type Host, type RunningService, thisHost } from './running-service.ts'
 
 /** The system access of commands on trusted sets; tests replace all of it. */
 export interface SetWorld extends CommandWorld {
@@ -46,7 +46,7 @@ export interface ChosenSet {
  */
 export async function chosenSet({ set, config }: SetOptions, { host = thisHost(), places }: SetWorld): Promise<ChosenSet> {
   const named = set === undefined ? undefined : resolve(set)
-  const judged = await judgedConfig(config, host, places)
+  const judged = await findConfig(config, host, places)
   const loaded = named === undefined || config !== undefined ? configOrThrow(judged) : judged.loaded
   const file = named ?? loaded?.config.resolvers ?? ''
   const inUse = loaded?.config.resolvers === file ? keysInUse(loaded) : undefined

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { isSame } from '../system/process-identity.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
@@ -48,7 +48,7 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
     err.write(`Nothing was stopped: ${guide}\n`)
     return EXIT.cannotTell
   }
-  const reply = 'verdict' in to ? undefined : await sendOrder(controlPath(to.statusFile), 'stop', clock)
+  const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), 'stop', clock)
   if (!isRecord(reply) || typeof reply.pid !== 'number') {
     const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
     err.write(`Nothing was stopped: ${why}.\n`)

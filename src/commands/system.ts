@@ -20,7 +20,7 @@ import {
 } from '../system/takeover/procedure.ts'
 import { pause } from '../system/takeover/proof.ts'
 import { forgetRepairs, repair } from '../system/takeover/repair.ts'
-import { judgedConfig, thisHost } from './running-service.ts'
+import { findConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 import { thisTakeoverHost } from './takeover-host.ts'
 
@@ -301,7 +301,7 @@ function thisWorld(): SystemWorld {
     host: thisTakeoverHost,
     isRoot: () => process.geteuid?.() === 0,
     isLinux: () => existsSync('/proc/self/mountinfo'),
-    settings: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.system ?? { enabled: false, vpnDns: 'leave' },
+    settings: async () => (await findConfig(undefined, thisHost())).loaded?.config.system ?? { enabled: false, vpnDns: 'leave' },
     alive() {
       const { port1 } = new MessageChannel()
       port1.on('message', () => {}).ref()

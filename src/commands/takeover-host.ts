@@ -3,14 +3,14 @@ import { realpathSync } from 'node:fs'
 import { systemClock, systemRandom } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { readStatus } from '../posture/reader.ts'
-import { sendOrder } from '../system/control-client.ts'
+import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { isSame } from '../system/process-identity.ts'
 import { runCommand, SYSTEM_PATH } from '../system/run-command.ts'
 import { askSystem } from '../system/system-resolver.ts'
 import type { TakeoverHost } from '../system/takeover/backend.ts'
 import { askServer } from './ask-server.ts'
-import { judgedConfig, type RunningService, shownService, thisHost } from './running-service.ts'
+import { findConfig, type RunningService, shownService, thisHost } from './running-service.ts'
 
 /** Access to this host and to the service on it, for the takeover of the system's DNS. */
 export function thisTakeoverHost(): TakeoverHost {
@@ -28,10 +28,10 @@ export function thisTakeoverHost(): TakeoverHost {
     },
     async order(order) {
       const statusFile = service()?.statusFile
-      return statusFile === undefined ? undefined : sendOrder(controlPath(statusFile), order, clock)
+      return statusFile === undefined ? undefined : sendCommand(controlPath(statusFile), order, clock)
     },
     serviceUid: () => service()?.uid,
-    vpnInterfaces: async () => (await judgedConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces ?? [],
+    vpnInterfaces: async () => (await findConfig(undefined, thisHost())).loaded?.config.policy?.vpnInterfaces ?? [],
     listens: () => (service()?.listen ?? []).flatMap((text) => parseListen(text) ?? []),
     authenticated() {
       const statusFile = service()?.statusFile

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { EnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isRecord } from '../files/json.ts'
-import { followOrder } from '../system/control-client.ts'
+import { followCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
@@ -63,7 +63,7 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
     } else if (line.trace === 'off') ended = String(line.why)
     else out.write(options.json === true ? `${printableJson(line, 0)}\n` : `${inWords(line)}\n`)
   }
-  const answered = !('verdict' in to) && (await followOrder(controlPath(to.statusFile), `trace ${forMs}`, clock, forMs, show))
+  const answered = !('verdict' in to) && (await followCommand(controlPath(to.statusFile), `trace ${forMs}`, clock, forMs, show))
   if (!answered) {
     const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
     err.write(`Nothing to show: ${why}.\n`)

@@ -9,12 +9,12 @@ export interface BuildInit {
   /**
    * Whether the thread runs with lower priority. False at the start, because questions wait for it.
    */
-  readonly givesWay: boolean
+  readonly lowPriority: boolean
 }
 
 /** The entry of the thread. It builds one table, posts it to the parent, and ends. */
 if (parentPort !== null) {
-  const { specs, key, givesWay } = workerData as BuildInit
-  if (givesWay) yieldThread()
+  const { specs, key, lowPriority } = workerData as BuildInit
+  if (lowPriority) yieldThread()
   parentPort.postMessage(buildLists(specs, key))
 }

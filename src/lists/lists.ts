@@ -26,8 +26,8 @@ export interface ListStatus {
   readonly action: 'block' | 'allow'
   readonly source: 'file' | 'url'
   /**
-   * `missing`: it was never read, so it has no effect. `paused`: by the command `pause`. `resting`:
-   * it does not apply at this time of day.
+   * `missing`: it has never been usable, so it has no effect. `paused`: by the command `pause`.
+   * `resting`: it does not apply at this time of day.
    */
   readonly state: 'in-force' | 'loading' | 'missing' | 'paused' | 'resting'
   readonly rules: number
@@ -56,7 +56,7 @@ export interface ListsOptions {
 }
 
 /** A configured list and its state. */
-interface Known {
+interface ListState {
   readonly list: ListConfig
   report: ListReport | undefined
   readAtMs: number | undefined
@@ -87,7 +87,7 @@ export class Lists {
   readonly #fetches: ListFetches
   readonly #watch
   #setup: ListsSetup = { lists: [], views: [] }
-  #known = new Map<string, Known>()
+  #states = new Map<string, ListState>()
   /** The ids of the lists in the table in force, in the order of the table. */
   #order: readonly string[] = []
   /** Number of tables that were put in force. */
@@ -95,8 +95,8 @@ export class Lists {
   #building: Promise<unknown> = Promise.resolve()
   #cancel: () => void = () => {}
   /**
-   * The end of each pause (ms of boot time), by the id of the list. The key `undefined` pauses all
-   * lists.
+   * The end of each pause (ms since boot, `Clock.nowMs`), by the id of the list. The key
+   * `undefined` pauses all lists.
    */
   readonly #pauses = new Map<string | undefined, number>()
   #pauseTimer: Timer | undefined
@@ -113,7 +113,7 @@ export class Lists {
       world: o,
       isUsed: (id) => this.#order.includes(id),
       tryOut: (fetched) => this.#queued(() => this.#rebuild(fetched)),
-      ended: (id, fault) => this.#note(id, fault),
+      ended: (id, fault) => this.#setFault(id, fault),
     })
     this.#watch = watchFiles({ clock: o.clock, changed: () => void this.#queued(() => this.#rebuild()) })
   }
@@ -123,16 +123,16 @@ export class Lists {
    * Questions wait until the promise resolves. It never rejects.
    */
   start(setup: ListsSetup): Promise<void> {
-    this.#take(setup)
+    this.#setConfig(setup)
     return this.#queued(async () => {
       for (;;) {
-        const specs = this.#specs().filter(({ id }) => this.#known.get(id)?.fault === undefined)
+        const specs = this.#specs().filter(({ id }) => this.#states.get(id)?.fault === undefined)
         const built = await this.#build(specs)
         if (built === undefined || !('faults' in built)) {
           this.#swap(specs, built)
           break
         }
-        this.#blame(built.faults)
+        this.#setFaults(built.faults)
       }
       this.#begin()
     })
@@ -144,8 +144,8 @@ export class Lists {
    */
   async prepare(setup: ListsSetup): Promise<PreparedLists> {
     const { built, ...rest } = await this.#queued(async () => {
-      // The specifications are made inside the queued work, because a fetch that ends earlier may
-      // replace a copy.
+      // The specifications are made inside the queued work, because work that is queued before this
+      // may replace a kept copy.
       const specs = setup.lists.flatMap((list) => specOf(list, this.#copies) ?? [])
       const swaps = this.#swaps
       return { specs, swaps, built: await this.#build(specs) }
@@ -157,7 +157,7 @@ export class Lists {
   /** Puts prepared lists in force. */
   adopt({ setup, specs, built, swaps }: PreparedLists): void {
     const hasChanged = swaps !== this.#swaps
-    this.#take(setup)
+    this.#setConfig(setup)
     this.#swap(specs, built)
     this.#begin()
     // A file or a kept copy has changed since the lists were prepared.
@@ -166,21 +166,21 @@ export class Lists {
 
   /**
    * Pauses a list, or all lists if `id` is undefined, for `forMs`. 0 ends the pause. Returns the
-   * ids of the lists that are paused; undefined: no list has this id.
+   * ids of the lists that were changed; undefined: no list has this id.
    */
   pause(forMs: number, id: string | undefined): readonly string[] | undefined {
-    if (id !== undefined && !this.#known.has(id)) return undefined
+    if (id !== undefined && !this.#states.has(id)) return undefined
     if (id === undefined) this.#pauses.clear()
     if (forMs > 0) this.#pauses.set(id, this.#o.clock.nowMs() + Math.min(forMs, LONGEST_PAUSE_MS))
     else if (id !== undefined) this.#endPause(id)
     this.#replan()
-    return id === undefined ? [...this.#known.keys()] : [id]
+    return id === undefined ? [...this.#states.keys()] : [id]
   }
 
   /** Ends the pause of one list. If all lists are paused, the others stay paused. */
   #endPause(id: string): void {
     const ofAll = this.#pauses.get(undefined)
-    if (ofAll !== undefined) for (const other of this.#known.keys()) this.#pauses.set(other, Math.max(ofAll, this.#pauses.get(other) ?? 0))
+    if (ofAll !== undefined) for (const other of this.#states.keys()) this.#pauses.set(other, Math.max(ofAll, this.#pauses.get(other) ?? 0))
     this.#pauses.delete(undefined)
     this.#pauses.delete(id)
   }
@@ -188,7 +188,7 @@ export class Lists {
   /** The state of every configured list. */
   status(): readonly ListStatus[] {
     const { clock, inForce } = this.#o
-    return [...this.#known.values()].map(({ list, report, readAtMs, fault }) => {
+    return [...this.#states.values()].map(({ list, report, readAtMs, fault }) => {
       const { id, action } = list
       const leftMs = this.#pauseLeftMs(id)
       return {
@@ -223,16 +223,20 @@ export class Lists {
     return this.#isResting(list) ? 'resting' : 'in-force'
   }
 
-  #take(setup: ListsSetup): void {
-    const before = this.#known
+  /** Adopts a configuration. Lists with the same id keep their state. */
+  #setConfig(setup: ListsSetup): void {
+    const before = this.#states
     this.#setup = setup
-    this.#known = new Map(
+    this.#states = new Map(
       setup.lists.map((list) => [list.id, before.get(list.id) ?? { list, report: undefined, readAtMs: undefined, fault: undefined }]),
     )
-    for (const [id, known] of this.#known) this.#known.set(id, { ...known, list: setup.lists.find((one) => one.id === id) ?? known.list })
+    for (const [id, state] of this.#states) this.#states.set(id, { ...state, list: setup.lists.find((one) => one.id === id) ?? state.list })
   }
 
-  /** Begins to watch files and to fetch lists of the current configuration. */
+  /**
+   * Begins to watch files and to fetch lists of the current configuration. Deletes copies of lists
+   * that are not configured.
+   */
   #begin(): void {
     const { lists } = this.#setup
     if (this.#stopped) return
@@ -258,7 +262,7 @@ export class Lists {
   /** Builds a table. Undefined: there is no list to read, or the service is stopping. */
   async #build(specs: readonly ListSpec[]) {
     if (specs.length === 0 || this.#stopped) return undefined
-    const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS), givesWay: this.#o.inForce.isReady })
+    const { outcome, cancel } = buildInThread({ specs, key: this.#o.random.bytes(KEY_OCTETS), lowPriority: this.#o.inForce.isReady })
     this.#cancel = cancel
     // A file on a disk that does not respond must not block all questions.
     const late = this.#o.clock.setTimer(BUILD_LIMIT_MS, cancel)
@@ -291,26 +295,26 @@ export class Lists {
         const own = built.faults.find(({ id }) => id === fetched?.list.id)
         const others = built.faults.filter((one) => one !== own)
         // The fault of the fetched list is reported when its fetch ends.
-        this.#blame(others)
+        this.#setFaults(others)
         const needed = others.find(({ id }) => this.#order.includes(id))
         if (own !== undefined) return own.message
-        if (needed !== undefined) return `it waits for the list "${needed.id}", which cannot be used`
+        if (needed !== undefined) return `all lists are loaded together, and the list "${needed.id}" cannot be used`
         for (const { id } of others) unusable.add(id)
       }
     }
   }
 
-  #blame(faults: readonly ListFault[]): void {
+  #setFaults(faults: readonly ListFault[]): void {
     for (const { id, message } of faults) {
-      const known = this.#known.get(id)
-      if (known !== undefined) known.fault = message
+      const state = this.#states.get(id)
+      if (state !== undefined) state.fault = message
     }
     this.#report()
   }
 
-  #note(id: string, fault: string | undefined): void {
-    const known = this.#known.get(id)
-    if (known !== undefined) known.fault = fault
+  #setFault(id: string, fault: string | undefined): void {
+    const state = this.#states.get(id)
+    if (state !== undefined) state.fault = fault
     this.#report()
   }
 
@@ -319,12 +323,12 @@ export class Lists {
     this.#swaps++
     this.#order = specs.map(({ id }) => id)
     for (const report of built?.reports ?? []) {
-      const known = this.#known.get(report.id)
-      if (known === undefined) continue
-      known.report = report
-      known.readAtMs = this.#o.clock.wallMs()
+      const state = this.#states.get(report.id)
+      if (state === undefined) continue
+      state.report = report
+      state.readAtMs = this.#o.clock.wallMs()
       // A list with a URL keeps the fault of its last fetch.
-      if (known.list.file !== undefined) known.fault = undefined
+      if (state.list.file !== undefined) state.fault = undefined
     }
     this.#o.inForce.swap(built, this.#plan())
     this.#report()
@@ -332,10 +336,10 @@ export class Lists {
 
   /** Determines which lists apply to which view now. */
   #plan() {
-    const lists = this.#order.map((id) => ({ id, reply: this.#known.get(id)?.list.reply }))
+    const lists = this.#order.map((id) => ({ id, reply: this.#states.get(id)?.list.reply }))
     const setOf = (view: readonly string[] | undefined): ListSet =>
       Uint8Array.from(this.#order, (id) => {
-        const list = this.#known.get(id)?.list
+        const list = this.#states.get(id)?.list
         const applies = list !== undefined && (view === undefined || view.includes(id))
         return applies && this.#pauseLeftMs(id) <= 0 && !this.#isResting(list) ? 1 : 0
       })
@@ -351,7 +355,7 @@ export class Lists {
     return untilMs - this.#o.clock.nowMs()
   }
 
-  /** Applies the pauses and the time of day. Sets a timer for the end of the next pause. */
+  /** Applies the pauses and the time of day. Sets a timer for the pause that ends first. */
   #replan(): void {
     const { clock, inForce } = this.#o
     this.#pauseTimer?.cancel()
@@ -377,7 +381,7 @@ export class Lists {
 
   /** Reports lists with a fault, and missing lists, once for each change. */
   #report(): void {
-    const faults = [...this.#known.values()].flatMap(({ list: { id }, fault }) => {
+    const faults = [...this.#states.values()].flatMap(({ list: { id }, fault }) => {
       const missing = this.#o.inForce.isReady && !this.#order.includes(id)
       return fault === undefined && !missing ? [] : [{ id, missing, why: fault ?? 'it has not been fetched yet' }]
     })

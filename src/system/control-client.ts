@@ -8,12 +8,12 @@ const MAX_REPLY_OCTETS = 64 * 1024
 const PATIENCE_MS = 10_000
 
 /**
- * Sends an order and resolves to the answer. Undefined: no JSON answer came within `limitMs`, or
+ * Sends a command and resolves to the answer. Undefined: no JSON answer came within `limitMs`, or
  * the socket belongs to another user and must not be trusted.
  */
-export async function sendOrder(path: string, order: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
+export async function sendCommand(path: string, command: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
   let reply = ''
-  await exchangeLines(path, order, clock, limitMs, (text) => {
+  await exchangeLines(path, command, clock, limitMs, (text) => {
     reply += text
     return reply.length <= MAX_REPLY_OCTETS
   })
@@ -21,19 +21,20 @@ export async function sendOrder(path: string, order: string, clock: Clock, limit
 }
 
 /**
- * Sends an order whose answer has many lines, and calls `line` for each, until the other end closes
- * or `limitMs` is over. Resolves to whether any line came. A socket of another user is not used.
+ * Sends a command whose answer has many lines, and calls `line` for each, until the other end
+ * closes or `limitMs` is over. Resolves to whether any line came. A socket of another user is not
+ * used.
  */
-export async function followOrder(
+export async function followCommand(
   path: string,
-  order: string,
+  command: string,
   clock: Clock,
   limitMs: number,
   line: (value: unknown) => void,
 ): Promise<boolean> {
   let rest = ''
   let any = false
-  await exchangeLines(path, order, clock, limitMs + PATIENCE_MS, (text) => {
+  await exchangeLines(path, command, clock, limitMs + PATIENCE_MS, (text) => {
     const lines = (rest + text).split('\n')
     rest = lines.pop() ?? ''
     if (rest.length > MAX_REPLY_OCTETS) return false
@@ -45,14 +46,14 @@ export async function followOrder(
 }
 
 /**
- * Sends an order and reads until the other end closes, `limitMs` is over or `said` returns true.
+ * Sends a command and reads until the other end closes, `limitMs` is over or `said` returns true.
  */
-function exchangeLines(path: string, order: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
+function exchangeLines(path: string, command: string, clock: Clock, limitMs: number, said: (text: string) => boolean): Promise<void> {
   if (!isTrusted(path)) return Promise.resolve()
   return new Promise((resolve) => {
     const socket = connect(path).setEncoding('utf8')
     const late = clock.setTimer(limitMs, () => socket.destroy())
-    socket.on('connect', () => socket.write(`${order}\n`))
+    socket.on('connect', () => socket.write(`${command}\n`))
     socket.on('data', (text: string) => {
       if (!said(text)) socket.destroy()
     })

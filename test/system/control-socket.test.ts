@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../src/clock.ts'
-import { followOrder, sendOrder } from '../../src/system/control-client.ts'
+import { followCommand, sendCommand } from '../../src/system/control-client.ts'
 import { type Control, controlPath, Feed, listenControl } from '../../src/system/control-socket.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -31,18 +31,18 @@ t.test('an order is answered; the socket is private and is removed with its owne
   const path = controlPath(join(shortDir(t), 'status.json'))
   const control = await open(t, path)
   t.equal(statSync(path).mode & 0o777, 0o600)
-  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
-  t.strictSame(await sendOrder(path, 'what', clock), { error: 'no such order' })
+  t.strictSame(await sendCommand(path, 'count', clock), { n: 3 })
+  t.strictSame(await sendCommand(path, 'what', clock), { error: 'no such order' })
   await control.close()
   t.notOk(existsSync(path))
-  t.equal(await sendOrder(path, 'count', clock), undefined, 'nobody is there')
+  t.equal(await sendCommand(path, 'count', clock), undefined, 'nobody is there')
 })
 
 t.test('the second service on a path is notified of the first, and does not disturb it', async (t) => {
   const path = join(shortDir(t), 'c')
   await open(t, path)
   t.equal(await listenControl(path, obey, clock), 'taken')
-  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+  t.strictSame(await sendCommand(path, 'count', clock), { n: 3 })
 })
 
 t.test('a socket of a killed process is replaced, and so is an empty file; anything else stays', async (t) => {
@@ -51,7 +51,7 @@ t.test('a socket of a killed process is replaced, and so is an empty file; anyth
   spawnSync(process.execPath, ['-e', killed])
   t.ok(statSync(path).isSocket())
   await open(t, path)
-  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+  t.strictSame(await sendCommand(path, 'count', clock), { n: 3 })
   const empty = join(shortDir(t), 'c')
   writeFileSync(empty, '')
   await open(t, empty)
@@ -81,16 +81,16 @@ t.test(
     const path = join(dir, 'c')
     const control = await open(t, path)
     control.heal()
-    t.strictSame(await sendOrder(path, 'count', clock), { n: 3 }, 'nothing to heal')
+    t.strictSame(await sendCommand(path, 'count', clock), { n: 3 }, 'nothing to heal')
     rmSync(dir, { recursive: true })
     control.heal()
     await new Promise((resolve) => setTimeout(resolve, 20))
-    t.equal(await sendOrder(path, 'count', clock), undefined, 'no directory yet')
+    t.equal(await sendCommand(path, 'count', clock), undefined, 'no directory yet')
     mkdirSync(dir)
     control.heal()
     control.heal()
     while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5))
-    t.strictSame(await sendOrder(path, 'count', clock), { n: 3 })
+    t.strictSame(await sendCommand(path, 'count', clock), { n: 3 })
     t.equal(statSync(path).mode & 0o777, 0o600)
     await control.close()
     t.notOk(existsSync(path))
@@ -124,7 +124,7 @@ t.test('a daemon that never answers, or not in JSON, does not block the command'
   const path = join(shortDir(t), 'c')
   const server = createServer((socket) => socket.once('data', () => socket.end('no JSON\n'))).listen(path)
   t.teardown(() => server.close())
-  t.equal(await sendOrder(path, 'count', clock), undefined)
+  t.equal(await sendCommand(path, 'count', clock), undefined)
 })
 
 t.test('a feed: line by line, until the sender ends it or the receiver closes', async (t) => {
@@ -144,7 +144,7 @@ t.test('a feed: line by line, until the sender ends it or the receiver closes', 
   if (control === 'taken' || 'why' in control) throw new Error(JSON.stringify(control))
   t.teardown(() => control.close())
   const lines: unknown[] = []
-  const followed = followOrder(path, 'feed', clock, 1000, (line) => {
+  const followed = followCommand(path, 'feed', clock, 1000, (line) => {
     lines.push(line)
     if (lines.length === 2) feed?.end()
   })
@@ -167,7 +167,7 @@ t.test('a feed: line by line, until the sender ends it or the receiver closes', 
   listener.destroy()
   while (heard.gone < 1) await new Promise((resolve) => setTimeout(resolve, 5))
   t.equal(heard.gone, 1)
-  t.equal(await followOrder(`${path}x`, 'feed', clock, 1000, () => {}), false, 'nobody is there')
+  t.equal(await followCommand(`${path}x`, 'feed', clock, 1000, () => {}), false, 'nobody is there')
 })
 
 t.test('the socket of another user is not trusted', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
@@ -180,10 +180,10 @@ t.test('the socket of another user is not trusted', { skip: process.getuid?.() !
   if (seteuid === undefined) return
   t.teardown(() => seteuid(0))
   seteuid(12_345)
-  t.strictSame(await sendOrder(path, 'count', clock), { n: 3 }, 'of root it is')
+  t.strictSame(await sendCommand(path, 'count', clock), { n: 3 }, 'of root it is')
   seteuid(0)
   chownSync(path, 54_321, 54_321)
   seteuid(12_345)
-  t.equal(await sendOrder(path, 'count', clock), undefined)
+  t.equal(await sendCommand(path, 'count', clock), undefined)
   seteuid(0)
 })
