@@ -13,6 +13,12 @@ const LOOK_AGAIN_MS = 500
  * Watches whether the connections of an on-demand link are alive. It decides when a connection is
  * probed, when a second one is dialled in addition, when the first one counts as dead, and how long
  * a connection may be idle. It learns from connections that answered and from those that died.
+ *
+ * Terms, here and in pooled-connection.ts. Doubt: a connection is silent although it owes an answer
+ * (`late`, then `dead`). Hedge: a second connection that is dialled because the first one is
+ * silent. Suspect: a silent connection that gets no new queries and may still answer. Superseded:
+ * the suspect that a hedge replaced. Charged: the budget of second connections paid for the dial.
+ * Lane: a connection for one question that is retried alone (retry-quarantine.ts).
  */
 export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly pool: Pool<P>
@@ -24,7 +30,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   readonly #budget: HedgeBudget
   /** Whether a probe was answered on this path. If so, an unanswered probe is evidence. */
   #probesAnswered = false
-  /** The silent connection because of which the current dial was started. */
+  /** The silent connection that caused the dial in progress. */
   #hedging: PooledConnection<P> | undefined
   /** Whether the link was in use recently, so that a dial before the next query is useful. */
   #inUse = false
@@ -68,7 +74,10 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     return this.pool.dial()
   }
 
-  /** A query was written on `connection`: its silence counts from now on. */
+  /**
+   * A query was written on `connection`. Its silence counts from now on, or from an earlier query
+   * if nothing came since that one.
+   */
   sent(connection: PooledConnection<P>): void {
     const { silentSinceMs, inFlight } = connection.carrier
     const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
@@ -89,12 +98,13 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     silence.superseded = undefined
     if (!isDoubted(superseded) || isGone(superseded)) return
     superseded.silence.doubt = 'dead'
+    // Its queries can now be retried on `current`.
     this.#listener.ready()
   }
 
   /**
    * A query that `connection` did not answer was answered on another connection. So `connection` is
-   * dead, and the second connection was needed.
+   * probably dead, and the second connection was needed.
    */
   answeredElsewhere(connection: PooledConnection<P>): void {
     const { silence } = connection
@@ -106,16 +116,17 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Whether delayed queries may be retried alone, on lanes. Lanes are limited like other second
-   * connections, because they show an observer that an answer was late.
+   * Takes one unit of the budget, so that delayed queries may be retried alone, on lanes. False:
+   * none is left. Lanes are limited like other second connections, because they show an observer
+   * that an answer was late.
    */
-  mayIsolate(): boolean {
+  takeLaneBudget(): boolean {
     return this.#budget.take()
   }
 
   /**
-   * Drops all connections and forgets what was learnt on the last network. Dials at once if queries
-   * wait (`wanted`), and soon if the link was in use and the host is `online`.
+   * Drops all connections and forgets what was learnt on the previous network. Dials at once if
+   * queries wait (`wanted`), and soon if the link was in use and the host is `online`.
    */
   renew(wanted: boolean, online: boolean): void {
     const error = new EnigmError('connection-lost', 'the network changed')
@@ -139,7 +150,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
       this.pool.suspect(before)
       before.silence.doubt = 'late'
       connection.silence.superseded = before
-    } else if (before !== undefined) this.pool.leave(before)
+    } else if (before !== undefined) this.pool.drain(before)
     this.#hedging = undefined
   }
 
@@ -161,7 +172,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     }
     silence.doubt = 'none'
     if (connection.state === 'suspect') this.pool.reinstate(connection)
-    else if (doubted) this.pool.leave(connection)
+    else if (doubted) this.pool.drain(connection)
   }
 
   idle(connection: PooledConnection<P>): void {
@@ -170,7 +181,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     // The queries of this suspect were answered on another connection. A short wait shows whether
     // it was slow or dead.
     if (isDoubted(connection)) this.#watch(connection, nowMs + this.#detector.afterMs)
-    else if (connection.state === 'draining') this.pool.leave(connection)
+    else if (connection.state === 'draining') this.pool.drain(connection)
     else this.#watch(connection, nowMs + this.#idleMs(connection))
   }
 
@@ -201,8 +212,9 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A connection in doubt sent data, so the detector learns to wait longer. If only a second
-   * connection was dialled because of the silence, this is no false alarm.
+   * A connection in doubt sent data, so the detector learns to wait longer. If the connection was
+   * taken for dead, the time after which that happens grows. If only a second connection was
+   * dialled, only the time until such a dial grows.
    */
   #spoke({ doubt, doubtedSinceMs }: Silence<P>): void {
     const silentMs = this.#tools.clock.nowMs() - doubtedSinceMs
@@ -211,8 +223,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Learns from the end of a connection. If no other connection answers the same query either, the
-   * silent connection is not necessarily dead.
+   * Learns from the end of a connection. A silent one counts only if another connection answered
+   * the same query. Otherwise the query may be the cause.
    */
   #learn(connection: PooledConnection<P>, error: EnigmError): void {
     const { answeredElsewhere, idleBeforeMs, idleSinceMs } = connection.silence
@@ -260,9 +272,9 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Reacts to the silence of a connection. After the p95 of round trips it sends a probe. If no
-   * answer comes, or if the protocol has no probe, it dials a second connection. After the full
-   * time the connection is a suspect.
+   * Reacts to the silence of a connection. After `hedgeMs` (a little more than the p95 of round
+   * trips) it sends a probe. If no answer comes, or if the protocol has no probe, it dials a second
+   * connection. After `afterMs` the connection is a suspect.
    */
   #lookAtSilence(connection: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { silence } = connection
@@ -270,7 +282,7 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     const hedgeMs = this.#hedgeMs(connection)
     const silentMs = nowMs - silentSinceMs
     if (silentMs >= afterMs) {
-      if (this.#mayReplace(silence)) this.#suspect(connection)
+      if (this.#takeReplacement(silence)) this.#suspect(connection)
       else this.#watch(connection, nowMs + LOOK_AGAIN_MS)
     } else if (silentMs < hedgeMs) this.#watch(connection, silentSinceMs + hedgeMs)
     else if (silence.doubt === 'none' && !silence.probed && connection.carrier.probe()) {
@@ -283,8 +295,8 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Checks a silent lane. Its question is on the second try and is not asked on other connections.
-   * But if other questions wait behind it, another lane is useful.
+   * Checks a silent lane. Its question was lost with a connection before, and is not retried again.
+   * But if other questions wait for a lane, another lane is useful.
    */
   #lookAtLane(lane: PooledConnection<P>, nowMs: number, silentSinceMs: number): void {
     const { afterMs } = this.#detector
@@ -300,10 +312,11 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * Whether a second connection may replace one that looks dead. The budget limits this if the
-   * protocol has no probe that could confirm it.
+   * Takes the right to replace a connection that looks dead. It costs one unit of the budget, if
+   * the budget has not paid for a dial because of this silence already. It is free if a probe got
+   * no answer although probes were answered on this path before. False: the budget is used up.
    */
-  #mayReplace(silence: Silence<P>): boolean {
+  #takeReplacement(silence: Silence<P>): boolean {
     if (silence.charged || (silence.probed && this.#probesAnswered)) return true
     silence.charged = this.#budget.take()
     return silence.charged
@@ -318,17 +331,19 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
     silence.doubt = 'dead'
     silence.doubtedSinceMs = connection.carrier.silentSinceMs ?? silence.doubtedSinceMs
     this.#hedging = undefined
-    // The second one in a row: the resolver accepts connections but answers nothing.
-    if (this.#lastSuspectWasMute && served === 0) this.pool.mute(connection)
+    // The second connection in a row that became silent without any answer: the resolver accepts
+    // connections but answers nothing.
+    if (this.#lastSuspectWasMute && served === 0) this.pool.countAsFailed(connection)
     this.#lastSuspectWasMute = served === 0
     this.pool.suspect(connection)
+    // If there is another connection, its queries can now be retried there.
     if (this.pool.current !== undefined) this.#listener.ready()
     else this.dial()
   }
 
   /**
-   * Dials a second connection. Not if the first one has just come up, because then a slow name is
-   * the likely cause, unless other queries wait behind that name.
+   * Dials a second connection. If the first one has not answered anything yet, a slow name is the
+   * likely cause. Then it dials only if other queries wait behind that name.
    */
   #hedge(connection: PooledConnection<P>, silentSinceMs: number): void {
     const { silence, served, carrier } = connection

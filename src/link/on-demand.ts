@@ -203,7 +203,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
    */
   #isolateHeldUp(): void {
     const heldUp = this.#pending.list().filter(isHeldUpTwice)
-    if (heldUp.length === 0 || !this.#liveness.mayIsolate()) return
+    if (heldUp.length === 0 || !this.#liveness.takeLaneBudget()) return
     for (const pending of heldUp) {
       pending.isolated = true
       this.#quarantine.add(pending, true)
@@ -255,7 +255,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
    */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
-    for (const { attempt } of all) this.#pool.turnedAway(attempt.connection)
+    for (const { attempt } of all) this.#pool.countDrained(attempt.connection)
     const looked = new Set<PooledConnection<P>>()
     for (const { attempt, error, loss } of all) {
       if (!this.#pending.has(attempt.pending)) continue

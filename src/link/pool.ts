@@ -14,7 +14,8 @@ import {
 
 /**
  * The connections of one link and all their dials. At most one connection (`current`) accepts new
- * queries, and at most one dial for it runs. Lanes are dialled in addition if they are needed.
+ * queries, and at most one dial for it runs. Lanes are dialled in addition if they are needed: a
+ * lane is a connection for one question that is retried alone (retry-quarantine.ts).
  */
 export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   current: PooledConnection<P, C> | undefined
@@ -39,8 +40,8 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
       tools.emit({ type: 'link.mismatch', resolver, transport, ...(count > 1 && { count }) })
     })
     this.#dialler = new Dialler(target, tools, {
-      up: (opened, aside) => this.#up(opened, aside),
-      dialFailed: (error, aside) => listener.dialFailed(error, aside),
+      up: (opened, lane) => this.#up(opened, lane),
+      dialFailed: (error, lane) => listener.dialFailed(error, lane),
       mayDial: () => listener.lanesChanged(),
     })
   }
@@ -79,26 +80,29 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * Ensures that `wanted` lanes exist in addition to those that are late, but at most `most` in
-   * all. Only one is dialled while connections die without an answer. Returns an error if no lane
-   * can be dialled.
+   * Ensures that there are `wanted` lanes which are not late, and at most one such lane while
+   * connections die without an answer. With the late ones there are at most `most`. Returns an
+   * error if no lane can be dialled.
    */
   wantLanes(wanted: number, most: number): EnigmError | undefined {
     const late = this.lanes.filter(({ silence }) => silence.doubt !== 'none').length
-    const many = Math.min(most, late + (this.#dialler.backoff.diesUnanswered ? Math.min(1, wanted) : wanted))
-    while (this.lanes.length + this.#dialler.aside < many) {
-      const before = this.#dialler.aside
-      const refusal = this.#dialler.dialAside()
+    const inAll = Math.min(most, late + (this.#dialler.backoff.diesUnanswered ? Math.min(1, wanted) : wanted))
+    while (this.lanes.length + this.#dialler.lanes < inAll) {
+      const before = this.#dialler.lanes
+      const refusal = this.#dialler.dialLane()
       if (refusal !== undefined) return refusal
-      if (this.#dialler.aside === before) return undefined
+      if (this.#dialler.lanes === before) return undefined
     }
     return undefined
   }
 
-  /** Ends the use of a lane. It becomes `current` if there is none; otherwise it drains. */
+  /**
+   * Ends the use of a lane. It becomes `current` if there is none and the lane is not silent;
+   * otherwise it drains.
+   */
   release(lane: PooledConnection<P, C>): void {
     if (this.current !== undefined || lane.silence.doubt !== 'none') {
-      this.leave(lane)
+      this.drain(lane)
       return
     }
     this.endDial(new EnigmError('closed', 'there is a connection'))
@@ -114,7 +118,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** A suspect sent data: it becomes `current` again, unless another connection is. */
   reinstate(connection: PooledConnection<P, C>): void {
     if (connection.state !== 'suspect') return
-    if (this.current !== undefined) this.leave(connection)
+    if (this.current !== undefined) this.drain(connection)
     else {
       this.#enter(connection, 'current')
       this.#listener.ready()
@@ -122,7 +126,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /** Drains a connection: it gets no query, and closes when none is in flight. */
-  leave(connection: PooledConnection<P, C>): void {
+  drain(connection: PooledConnection<P, C>): void {
     if (isGone(connection)) return
     this.#enter(connection, 'draining')
     if (connection.trialStep.is === 'proving') connection.trialStep.probe.cancel()
@@ -141,26 +145,29 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   /**
-   * A connection drains and refused a query. If it also answered none, it counts as a connection
-   * that died.
+   * A connection drains. If no query is in flight and it never answered, it counts as a connection
+   * that died without an answer.
    */
-  turnedAway(connection: PooledConnection<P, C>): void {
+  countDrained(connection: PooledConnection<P, C>): void {
     if (connection.carrier.inFlight === 0) this.#countUnanswered(connection)
   }
 
   /** Counts a silent connection as a failed dial: the resolver accepts it but answers nothing. */
-  mute(connection: PooledConnection<P, C>): void {
+  countAsFailed(connection: PooledConnection<P, C>): void {
     if (connection.failure !== 'none') return
     connection.failure = 'counted'
     this.#dialler.backoff.failed(new EnigmError('connect-failed', 'the resolver accepts connections but answers nothing'))
   }
 
-  /** Forgets what was learnt on the last network and ends its dials. `dropAll` must follow. */
+  /**
+   * Forgets what was learnt on the previous network, and ends its dials. The caller then dials if a
+   * connection is needed, and calls `dropAll` last, so that lost queries find the new dial.
+   */
   anotherPath(error: EnigmError): void {
     this.#target.forgetSessions()
     this.#dialler.anotherPath()
     this.#dialler.end(error)
-    this.#dialler.endAside(error)
+    this.#dialler.endLanes(error)
   }
 
   /** Closes all connections. Queries in flight are lost. */
@@ -181,20 +188,20 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   close(): void {
     const error = new EnigmError('closed', 'the link is closed')
     this.#dialler.end(error)
-    this.#dialler.endAside(error)
+    this.#dialler.endLanes(error)
     this.dropAll(error)
     this.#mismatches.flush()
   }
 
-  #up(opened: Opened<P, C>, aside: boolean): void {
+  #up(opened: Opened<P, C>, lane: boolean): void {
     const { address, protection, handshakeMs } = opened
     const { resolver, transport } = this.#target
     const { clock, random, emit } = this.#tools
     const watcher = {
       heard: () => this.#strategy.heard(connection),
       draining: () => {
-        this.turnedAway(connection)
-        this.leave(connection)
+        this.countDrained(connection)
+        this.drain(connection)
       },
       idle: () => this.#strategy.idle(connection),
       mismatch: () => this.#mismatches.add(),
@@ -205,9 +212,9 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     const connection = newConnection(carrier, ++this.newest, this.#strategy.newSilence())
     this.#all.add(connection)
     const before = this.current
-    this.#enter(connection, aside ? 'lane' : 'current')
+    this.#enter(connection, lane ? 'lane' : 'current')
     this.#strategy.up(connection, opened.routeRttMs)
-    if (aside) this.#listener.lanesChanged()
+    if (lane) this.#listener.lanesChanged()
     else {
       this.#strategy.becameCurrent(connection, before)
       this.#listener.ready()
@@ -234,6 +241,8 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
 
   #gone(connection: PooledConnection<P, C>, error: EnigmError): void {
     const { resolver, transport } = this.#target
+    // A lane that ends before it got a question has answered nothing. The resolver may close every
+    // new connection, so this counts for the backoff.
     const idleLane = connection.state === 'lane' && connection.carrier.inFlight === 0
     this.#enter(connection, 'gone')
     this.#all.delete(connection)
@@ -250,6 +259,7 @@ export class Pool<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 }
 
+/** A connection that has just come up. `#enter` then gives it its real state. */
 function newConnection<P extends Protection, C extends Carrier<P>>(
   carrier: C,
   number: number,

@@ -75,7 +75,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
       up: (connection) => this.#onIdle(connection),
       becameCurrent: (_kept, before) => {
         this.#ownSinceMs = undefined
-        if (before !== undefined) this.#pool.leave(before)
+        if (before !== undefined) this.#pool.drain(before)
       },
       heard: ({ state }) => {
         if (state === 'current') this.#ownSinceMs = undefined
@@ -212,8 +212,8 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
   #onIdle(connection: ScheduledConnection<P>): void {
     if (connection.state === 'current') this.#idle.idle(Math.min(IDLE_MS, connection.carrier.idleMs))
     else {
-      this.#pool.turnedAway(connection)
-      this.#pool.leave(connection)
+      this.#pool.countDrained(connection)
+      this.#pool.drain(connection)
     }
   }
 

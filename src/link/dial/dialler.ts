@@ -42,24 +42,24 @@ export interface DialTools {
  */
 const EAGER_SPREAD_MS = 150
 
-/** Receives the result of a dial. `aside`: the dial was started by `dialAside`. */
+/** Receives the result of a dial. `lane`: the dial was started by `dialLane`. */
 interface DialListener<P extends Protection, C extends Carrier<P>> {
   /** Takes the connection. */
-  up(opened: Opened<P, C>, aside: boolean): void
-  dialFailed(error: EnigmError, aside: boolean): void
+  up(opened: Opened<P, C>, lane: boolean): void
+  dialFailed(error: EnigmError, lane: boolean): void
   /** A postponed dial may begin if it is still needed. */
   mayDial(): void
 }
 
 interface Dial {
   readonly abort: AbortController
-  readonly aside: boolean
+  readonly lane: boolean
   overdue: () => EnigmError | undefined
 }
 
 /**
  * Dials one resolver with backoff, first at the address that worked last. It runs one dial at a
- * time for the connection that all queries use, and other dials in addition ("aside").
+ * time for the connection that all queries use, and in addition dials for lanes (pool.ts).
  */
 export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   readonly backoff: Backoff
@@ -80,7 +80,7 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   }
 
   get underWay(): boolean {
-    for (const { aside } of this.#dials) if (!aside) return true
+    for (const { lane } of this.#dials) if (!lane) return true
     return false
   }
   /** The error of the dials in progress if they take too long, if one is known. */
@@ -91,8 +91,8 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     }
     return undefined
   }
-  /** Number of dials aside in progress. */
-  get aside(): number {
+  /** Number of dials for lanes in progress. */
+  get lanes(): number {
     return this.underWay ? this.#dials.size - 1 : this.#dials.size
   }
 
@@ -109,7 +109,7 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
    * Begins one more dial. If it is postponed, `mayDial` is called later. Returns the same errors as
    * `dial`.
    */
-  dialAside(): EnigmError | undefined {
+  dialLane(): EnigmError | undefined {
     return this.#begin(true)
   }
 
@@ -120,7 +120,7 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#eager = clock.setTimer(random.below(EAGER_SPREAD_MS), () => this.dial())
   }
 
-  /** Forgets what was learnt on the last network, because the network changed. */
+  /** Forgets what was learnt on the previous network, because the network changed. */
   anotherPath(): void {
     this.backoff.reset()
     this.#lastAddress = undefined
@@ -129,14 +129,14 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
   /** Ends the dial for the connection that all queries use. `dialFailed` is not called. */
   end(error: EnigmError): void {
     this.#eager?.cancel()
-    for (const dial of this.#dials) if (!dial.aside) this.#abort(dial, error)
+    for (const dial of this.#dials) if (!dial.lane) this.#abort(dial, error)
   }
 
-  /** Ends the dials aside. */
-  endAside(error: EnigmError): void {
+  /** Ends the dials for lanes. */
+  endLanes(error: EnigmError): void {
     this.#later?.cancel()
     this.#later = undefined
-    for (const dial of this.#dials) if (dial.aside) this.#abort(dial, error)
+    for (const dial of this.#dials) if (dial.lane) this.#abort(dial, error)
   }
 
   #abort(dial: Dial, error: EnigmError): void {
@@ -144,11 +144,11 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     dial.abort.abort(error)
   }
 
-  #begin(aside: boolean): EnigmError | undefined {
+  #begin(lane: boolean): EnigmError | undefined {
     const refusal = this.#tools.dialPace.refusal() ?? this.backoff.refusal()
     if (refusal !== undefined) return refusal
     const { waitMs } = this.backoff
-    if (waitMs === 0) this.#start(aside)
+    if (waitMs === 0) this.#start(lane)
     else {
       this.#later ??= this.#tools.clock.setTimer(waitMs, () => {
         this.#later = undefined
@@ -158,9 +158,9 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     return undefined
   }
 
-  #start(aside: boolean): void {
-    if (!aside) this.#eager?.cancel()
-    const dial: Dial = { abort: new AbortController(), aside, overdue: () => undefined }
+  #start(lane: boolean): void {
+    if (!lane) this.#eager?.cancel()
+    const dial: Dial = { abort: new AbortController(), lane, overdue: () => undefined }
     const sinceMs = this.#tools.clock.nowMs()
     this.#dials.add(dial)
     const onOverdue = (overdue: Dial['overdue']) => {
@@ -169,21 +169,21 @@ export class Dialler<P extends Protection, C extends Carrier<P> = Carrier<P>> {
     this.#target.dial(dial.abort.signal, this.#lastAddress, onOverdue).then(
       (opened) => {
         if (!this.#dials.delete(dial)) return opened.close()
-        this.#listener.up(opened, aside)
+        this.#listener.up(opened, lane)
         this.#lastAddress = opened.address
         this.backoff.up()
       },
       (cause: unknown) => {
-        if (this.#dials.delete(dial)) this.#failed(asEnigmError(cause), sinceMs, aside)
+        if (this.#dials.delete(dial)) this.#failed(asEnigmError(cause), sinceMs, lane)
       },
     )
   }
 
-  #failed(error: EnigmError, sinceMs: number, aside: boolean): void {
+  #failed(error: EnigmError, sinceMs: number, lane: boolean): void {
     const { resolver, transport } = this.#target
     this.backoff.failed(error, sinceMs)
     const { code, message: detail, hop } = error
     this.#tools.emit({ type: 'link.failed', resolver, transport, code, detail, ...(hop === undefined ? {} : { hop }) })
-    this.#listener.dialFailed(error, aside)
+    this.#listener.dialFailed(error, lane)
   }
 }
