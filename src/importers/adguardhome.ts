@@ -141,6 +141,19 @@ const clientsAllowed: Rule = (draft, found, at) =>
     draft.allow(String(item), from, 'a client is known by its address only', to)
   })
 
+/** Refused clients have an effect only without allowed clients: then all others may ask. */
+const clientsRefused: Rule = (draft, found, at) => {
+  const allowed = at.get('dns', 'allowed_clients')
+  if (isSeq(allowed) && allowed.items.length > 0) return same('it has no effect with "allowed_clients"')(draft, found, at)
+  if (isSeq(found.node) && found.node.items.length > 0) for (const all of ['0.0.0.0/0', '::/0']) draft.clients.allow(all)
+  items(draft, found, at, (item, from, to) => {
+    const block = String(item)
+    if (!draft.clients.refuse(block)) draft.say('left out', from, `${block}: a client is known by its address only`, to)
+    else if (draft.clients.touchesPrivate(block)) draft.say('taken', from, `allowFrom: without ${block}`, to)
+    else draft.say('same', from, `${block}: only private networks get answers`, to)
+  })
+}
+
 const REPLIES: Readonly<Record<string, string>> = {
   default: 'null-address',
   null_ip: 'null-address',
@@ -249,7 +262,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'dns.ratelimit_whitelist': unlessOff('the limit has no exceptions by address'),
   'dns.refuse_any': unlessOff('questions for ANY are asked like others'),
   'dns.allowed_clients': clientsAllowed,
-  'dns.disallowed_clients': unlessOff('only blocks of "allowFrom" get answers; leave these out of it'),
+  'dns.disallowed_clients': clientsRefused,
   'dns.blocked_hosts': leftOut('names in no list are not refused; write a list with them'),
   'dns.trusted_proxies': leftOut('this program is asked directly'),
   'dns.cache_enabled': onlyOn(CACHED),

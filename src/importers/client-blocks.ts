@@ -50,6 +50,12 @@ export class ClientBlocks {
     return smallest === undefined ? undefined : textOf(smallest.block)
   }
 
+  /** Whether a block lies in a private network, or contains one. */
+  touchesPrivate(text: string): boolean {
+    const block = blockOf(text)
+    return block !== undefined && PRIVATE_BLOCKS.some((one) => contains(one, block) || contains(block, one))
+  }
+
   /** The value of `allowFrom`. `isOpen`: other hosts can reach the service. */
   allowFrom(isOpen: boolean): readonly string[] {
     if (this.#rules.length === 0) return isOpen ? PRIVATE : []

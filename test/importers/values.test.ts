@@ -46,6 +46,25 @@ t.test('nobody answers the whole internet after an import', async (t) => {
   t.match(own.of('2000::/3'), [/^left out: /])
 })
 
+t.test('AdGuard Home: disallowed clients stay refused', async (t) => {
+  const one = adguard(
+    'bind_hosts: [0.0.0.0]',
+    'disallowed_clients:',
+    '  - 192.168.0.128/25',
+    '  - 203.0.113.7',
+    '  - a-client-id',
+    'allowed_clients: []',
+  )
+  const allowed = one.config.allowFrom as readonly string[]
+  t.ok(allowed.includes('192.168.0.0/25') && allowed.includes('192.168.128.0/17') && allowed.includes('10.0.0.0/8'))
+  t.notOk(allowed.includes('192.168.0.0/16'))
+  t.match(one.of('192.168.0.128/25'), ['taken: allowFrom: without 192.168.0.128/25'])
+  t.match(one.of('203.0.113.7'), [/^same: /])
+  t.match(one.of('a-client-id'), [/^left out: .*address/])
+  const both = adguard('disallowed_clients: [192.168.0.7]', 'allowed_clients: [192.168.0.0/24]')
+  t.strictSame(both.config.allowFrom, ['192.168.0.0/24'], 'as there: only the allowed clients count')
+})
+
 t.test('Unbound: exceptions from blocked zones, and data that a zone ignores', async (t) => {
   const one = unbound(
     'local-zone: "a.example" always_nxdomain',
