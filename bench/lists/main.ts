@@ -21,6 +21,8 @@ const { values: options } = parseArgs({
   },
 })
 const names = Number(options.names)
+/** Names that are looked up. */
+const ASKED = 100_000
 
 if (options.help || !(names >= 1000)) console.log(HELP)
 else {
@@ -51,8 +53,6 @@ interface Asked {
   readonly octets: Uint8Array
   readonly starts: Int32Array
 }
-
-const ASKED = 100_000
 
 function inOnePlace(nameAt: (i: number) => string): Asked {
   const all = Array.from({ length: ASKED }, (_, i) => nameFromText(nameAt(i)))

@@ -8,12 +8,17 @@ import { putU16, u32 } from '../dns/octets.ts'
  * A cell holds 52 bits of the hash and the number of a rule (12 bits). 32 other bits of the hash
  * give the slot. An absent name is mistaken for a present one with a probability of 2^-52 for each
  * compared cell. At the planned share of used cells, a lookup compares 3 to 6 cells for each label.
+ *
+ * A filter has a bit for the last two labels of each name, as `example.com`. It is small enough for
+ * the caches of a processor, and ends most lookups before the cells, which are not.
  */
 
 /** The data of a finished table. It can be sent to another thread without a copy. */
 export interface TableData {
   /** Two 32-bit words for each cell. */
   readonly cells: Int32Array
+  /** Bits; their number is a power of two. */
+  readonly filter: Int32Array
   /** The key of the hash. */
   readonly key: readonly [number, number]
   /** The fewest labels of a name in the table. */
@@ -57,15 +62,38 @@ const firstCells = new Int32Array(MOST_LABELS)
 
 const SUFFIXES = 1
 const WHOLE = 0
+/** The labels of a name by which the filter knows it. */
+const FILTERED_LABELS = 2
+/** Bits of the filter for each name that is expected: one in nine domains passes it by chance. */
+const FILTER_BITS = 8
+const NO_FILTER = new Int32Array(0)
+/** The longest suffix of the last hashed name that may be in the table. */
+let longestFiltered = 0
+
+/** Whether the filter has the bit of the hash whose low word this is. */
+function passes(filter: Int32Array, low: number): boolean {
+  const bit = low & (32 * filter.length - 1)
+  return (filter[bit >>> 5]! & (1 << (bit & 31))) !== 0
+}
 
 /**
  * Hashes the name in wire form at `at`, and with SUFFIXES every name above it with at least `least`
  * labels. The hash is HalfSipHash-1-3 (Aumasson, Bernstein) over the labels from the root. The last
  * word of each label holds its length, so that no two names give the same words. Returns the number
- * of labels.
+ * of labels. With a filter that does not pass the name, it ends at the last two labels, and
+ * `longestFiltered` is the suffix below them.
  */
-function hashName(name: Uint8Array, at: number, key0: number, key1: number, least: number, what: number): number {
+function hashName(
+  name: Uint8Array,
+  at: number,
+  key0: number,
+  key1: number,
+  least: number,
+  what: number,
+  filter: Int32Array = NO_FILTER,
+): number {
   let labels = 0
+  longestFiltered = 0
   for (let p = at; name[p] !== 0; p += name[p]! + 1) labelAt[labels++] = p - at
   let v0 = key0
   let v1 = key1
@@ -94,7 +122,7 @@ function hashName(name: Uint8Array, at: number, key0: number, key1: number, leas
       v0 ^= word
       if (rest < 4) break
     }
-    if (k > 0 && (what === WHOLE || labels - k < least)) continue
+    if (k > 0 && labels - k !== FILTERED_LABELS && (what === WHOLE || labels - k < least)) continue
     let f0 = v0
     let f1 = v1
     let f2 = v2 ^ 0xee
@@ -115,6 +143,10 @@ function hashName(name: Uint8Array, at: number, key0: number, key1: number, leas
     hashes[3 * k] = low === 0 ? 1 : low
     hashes[3 * k + 1] = f0 ^ f2
     hashes[3 * k + 2] = (f0 + f3) | 0
+    if (labels - k === FILTERED_LABELS && filter.length > 0 && !passes(filter, hashes[3 * k]!)) {
+      longestFiltered = k + 1
+      return labels
+    }
   }
   return labels
 }
@@ -144,6 +176,7 @@ function putBlock(octets: Uint8Array, at: number, length: 4 | 16, prefix: number
 /** Builds a table of fixed size. One thread fills it before others read it. */
 export class TableBuilder {
   readonly #cells: Int32Array
+  readonly #filter: Int32Array
   readonly #slots: number
   readonly #key: readonly [number, number]
   readonly #prefixes = { 4: new Set<number>(), 16: new Set<number>() }
@@ -154,6 +187,8 @@ export class TableBuilder {
   constructor(entries: number, key: Uint8Array) {
     this.#slots = Math.ceil(entries / FULL) + 16
     this.#cells = new Int32Array(new SharedArrayBuffer(8 * this.#slots))
+    const bits = FILTER_BITS * Math.min(MOST_FILTERED, Math.max(LEAST_FILTERED, entries))
+    this.#filter = new Int32Array(new SharedArrayBuffer(2 ** Math.ceil(Math.log2(bits)) / 8))
     this.#key = [u32(key, 0) | 0, u32(key, 4) | 0]
   }
 
@@ -171,6 +206,10 @@ export class TableBuilder {
     // The root has no label and gets no cell.
     if (labels === 0) return SAME
     if (labels < this.#leastLabels) this.#leastLabels = labels
+    if (labels >= FILTERED_LABELS) {
+      const bit = hashes[3 * (labels - FILTERED_LABELS)]! & (32 * this.#filter.length - 1)
+      this.#filter[bit >>> 5] = this.#filter[bit >>> 5]! | (1 << (bit & 31))
+    }
     return this.#put(rule)
   }
 
@@ -190,6 +229,7 @@ export class TableBuilder {
     const longestFirst = (set: ReadonlySet<number>) => [...set].sort((a, b) => b - a)
     return {
       cells: this.#cells,
+      filter: this.#filter,
       key: this.#key,
       leastLabels: this.#leastLabels,
       prefixes4: longestFirst(this.#prefixes[4]),
@@ -221,12 +261,16 @@ export class TableBuilder {
   }
 }
 
+const LEAST_FILTERED = 128
+/** The number of a bit has at most 30 bits. */
+const MOST_FILTERED = 2 ** 27
 const TWO_32 = 2 ** 32
 const slotOf = (hash: number, slots: number) => (((hash >>> 0) / TWO_32) * slots) | 0
 
 /** Reads a finished table. Any number of threads may read it; none may write it. */
 export class NamesTable {
   readonly #cells: Int32Array
+  readonly #filter: Int32Array
   readonly #slots: number
   readonly #key0: number
   readonly #key1: number
@@ -241,8 +285,9 @@ export class NamesTable {
    */
   readonly depths = new Uint8Array(MOST_FOUND)
 
-  constructor({ cells, key, leastLabels, prefixes4, prefixes6 }: TableData) {
+  constructor({ cells, filter, key, leastLabels, prefixes4, prefixes6 }: TableData) {
     this.#cells = cells
+    this.#filter = filter
     this.#slots = cells.length / 2
     this.#key0 = key[0]
     this.#key1 = key[1]
@@ -253,7 +298,7 @@ export class NamesTable {
 
   /** Memory of the table, in octets. */
   get octets(): number {
-    return this.#cells.byteLength
+    return this.#cells.byteLength + this.#filter.byteLength
   }
   /** Whether it holds address blocks. */
   get hasBlocks(): boolean {
@@ -269,16 +314,17 @@ export class NamesTable {
     const least = this.#leastLabels
     const cells = this.#cells
     const slots = this.#slots
-    const longest = hashName(name, at, this.#key0, this.#key1, least, SUFFIXES) - least
+    const longest = hashName(name, at, this.#key0, this.#key1, least, SUFFIXES, this.#filter) - least
+    const first = longestFiltered
     // A table of millions of names is in no cache of the processor: the first cells of all suffixes
     // are fetched from memory at the same time, and not one after the other.
-    for (let k = longest; k >= 0; k--) {
+    for (let k = longest; k >= first; k--) {
       const slot = slotOf(hashes[3 * k + 2]!, slots)
       slotsOf[k] = slot
       firstCells[k] = cells[2 * slot]!
     }
     let count = 0
-    for (let k = longest; k >= 0; k--) if (firstCells[k] !== 0) count = this.#probe(k, slotsOf[k]!, count)
+    for (let k = longest; k >= first; k--) if (firstCells[k] !== 0) count = this.#probe(k, slotsOf[k]!, count)
     return count
   }
 
