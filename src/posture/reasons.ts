@@ -5,7 +5,7 @@ import { ASK_THIS_SERVICE, HOST_REASONS, NOTHING_TO_FIX, type ReasonRow, row, ru
 import { PATH_REASONS, PATH_RULES } from './path-reasons.ts'
 import type { SplitZone } from './state.ts'
 
-/** One finding for a person, and its fix. `code` is stable; the sentences may change. */
+/** One finding for a person, and its fix (`mend`). `code` is stable; the sentences may change. */
 export interface Reason {
   readonly code: ReasonCode
   readonly severity: Severity
@@ -43,8 +43,8 @@ const refused = (doc: string, showed: string, mend = CHECK_FOR_INTERCEPTION) =>
     mend,
   })
 
-/** Makes a row that lists the rules with one verdict in one line. */
-const rules = (doc: string, label: string, mend: string) =>
+/** Makes the row that names all rules with the same verdict. */
+const rulesWithVerdict = (doc: string, label: string, mend: string) =>
   row<readonly string[]>({ severity: 'info', doc, message: (names) => `${label}: ${names.join(', ')}.`, mend })
 
 /** Makes a row about lists, each with the fault of its source. */
@@ -66,21 +66,23 @@ const vpnReason = (severity: Severity, doc: string, mend: string) =>
 
 /**
  * All reasons. Codes are for programs and never change their meaning. `doc` is written to
- * docs/status.md. A redacted document can hold only these codes, and no other text. Reasons of
- * equal severity are shown in the order of this table: a cause comes before its consequences, and a
- * finding that needs a person comes before one that recovers by itself.
+ * docs/status.md. In a redacted document every reason is one of these codes, or `other`, without
+ * its sentences. The severity decides the state of the signal; the state of the whole comes from
+ * other data (`topState` in signals.ts). Reasons of equal severity are shown in the order of this
+ * table: a cause comes before its consequences, and a finding that needs a person comes before one
+ * that recovers by itself.
  */
 export const REASONS = {
   'captive-portal': row<{ untilWallMs: number }>({
     severity: 'bad',
-    doc: 'A user with the rights of this service allowed cleartext queries to the resolver of the network for its login page, for a limited time.',
+    doc: '`enigm-dns portal` is on: a user with the rights of this service allowed cleartext queries to the resolver of the network for its login page, for a limited time.',
     message: ({ untilWallMs }) =>
       `Queries for the login page go in cleartext to the resolver of the network, until ${new Date(untilWallMs).toISOString()} at most.`,
     mend: 'It ends when the network lets traffic through, when the time is over, or when the command ends (enigm-dns portal).',
   }),
   'split-dns': row<{ zones: readonly SplitZone[]; allowed: boolean }>({
     severity: ({ allowed }) => (allowed ? 'info' : 'bad'),
-    doc: 'Names of a forward zone are asked without encryption. The state is `exposed` unless `policy.allowCleartext` names each of these zones.',
+    doc: 'Names of a forward zone are asked without encryption. The state is `exposed` unless `policy.allowCleartext` names each of these zones. This is not the setting `split`.',
     message: ({ zones }) =>
       `Names go unencrypted to ${zones.map(({ zone, server }) => `${server === 'link' ? 'the servers of this network' : server} (${zone})`).join(', ')}.`,
     mend: 'Name encrypted resolvers for the zone ("to"). If cleartext is what you want, name the zone in policy.allowCleartext too.',
@@ -121,8 +123,9 @@ export const REASONS = {
   }),
   'group-forced': row<readonly string[]>({
     severity: 'warn',
-    doc: 'A first message with a group that resists quantum computers got no answer; a classical group is used.',
-    message: (ids) => `The first message with X25519MLKEM768 got no answer, so a classical group is used: ${ids.join(', ')}.`,
+    doc: 'A TLS ClientHello with the post-quantum group X25519MLKEM768 got no answer, so the connection uses a classical group.',
+    message: (ids) =>
+      `A TLS ClientHello with the post-quantum group X25519MLKEM768 got no answer, so the connection uses a classical group: ${ids.join(', ')}.`,
     mend: 'A device on the path drops long messages, or somebody wants the weaker group. With "tls": {"groups": ["X25519MLKEM768"]} the resolver is used only with that group.',
   }),
   'unauthenticated-answers': row<readonly { id: string; why: ErrorCode }[]>({
@@ -134,14 +137,14 @@ export const REASONS = {
   }),
   'all-failing': row<{ up: boolean }>({
     severity: 'bad',
-    doc: 'No resolver answers. Lookups fail; nothing is sent unencrypted.',
+    doc: 'Every resolver failed. Lookups fail; nothing is sent unencrypted.',
     message: ({ up }) =>
       `No resolver answers${up ? '; one can be reached again, but has not answered yet' : ''}. Lookups fail; nothing is sent unencrypted.`,
     mend: 'Check the network and the clock. The service retries by itself.',
   }),
   'none-answering': row({
     severity: 'bad',
-    doc: 'The resolver in use fails and no other has answered yet.',
+    doc: 'A resolver failed, and no other has answered yet.',
     message: 'The resolver in use fails, and no other has answered yet.',
     mend: 'Wait a few seconds. If this reason remains, check the network.',
   }),
@@ -162,7 +165,7 @@ export const REASONS = {
     severity: 'info',
     doc: 'Shaped traffic uses DoH, over which the sizes of replies vary.',
     message: (which) =>
-      `Shaped traffic uses DoH, over which the sizes of replies vary with the digits of their headers: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
+      `Shaped traffic uses DoH, over which the sizes of replies vary by a few octets, because numbers in HTTP headers have more or fewer digits: ${which.map(({ id, why }) => `${id} (${why})`).join(', ')}.`,
     mend: 'Use DoT: enable it in transports and for the resolver, and allow port 853 on the network.',
   }),
   'hop-down': row<{ hop: string; code: HopCode; decides: boolean }>({
@@ -179,7 +182,7 @@ export const REASONS = {
   }),
   'not-proven-yet': row({
     severity: 'info',
-    doc: 'No resolver has answered since the start.',
+    doc: 'No resolver has answered since the start, and none has failed.',
     message: 'No resolver has answered yet.',
     mend: 'Look up any name: enigm-dns query example.com',
   }),
@@ -192,7 +195,8 @@ export const REASONS = {
   'proof-old': row<{ minutes: number }>({
     severity: 'info',
     doc: 'The last authenticated answer is more than ten minutes old.',
-    message: ({ minutes }) => `The last authenticated answer is ${minutes} min old. It still counts because a connection is open or idle.`,
+    message: ({ minutes }) =>
+      `The last authenticated answer is ${minutes} min old. It still counts, because not every connection attempt has failed since then.`,
     mend: 'Look up any name; the answer is a new proof.',
   }),
   'profile-opportunistic': row({
@@ -231,7 +235,8 @@ export const REASONS = {
   restarted: row<{ count: number }>({
     severity: 'info',
     doc: 'The run before this one crashed or was killed.',
-    message: ({ count }) => `The run before this one crashed or was killed. Starts in this boot before this one: ${count}.`,
+    message: ({ count }) =>
+      `The run before this one crashed or was killed. Earlier starts of the service since the machine booted: ${count}.`,
     mend: 'See the system log for the cause (crash, memory, SIGKILL).',
   }),
   ...SOURCE_REASONS,
@@ -291,7 +296,7 @@ export const REASONS = {
   }),
   'not-assessed': row<{ message: string }>({
     severity: 'info',
-    doc: 'This signal has nothing to check.',
+    doc: 'Nothing is configured or known that this signal could check.',
     message: ({ message }) => message,
     mend: NOTHING_TO_FIX,
   }),
@@ -334,17 +339,17 @@ export const REASONS = {
     'Remove the zone from allowCleartext, or name it in policy.allowCleartext.',
   ),
   'rule-system-resolver': rule('The policy requires the system to use this service, and it does not.', ASK_THIS_SERVICE),
-  'policy-unknown': rules(
+  'policy-unknown': rulesWithVerdict(
     'It is not known whether these rules are met.',
     'Cannot tell',
     'Look up any name, or see policy.rules in the status for what is missing.',
   ),
-  'policy-claimed': rules(
+  'policy-claimed': rulesWithVerdict(
     'These rules depend on what operators say about themselves.',
     'Claimed by operators, not proven',
-    'It cannot be proven on this host.',
+    'These rules cannot be proven on this host.',
   ),
-  'policy-met': rules('These rules of the policy are met.', 'Met', NOTHING_TO_FIX),
+  'policy-met': rulesWithVerdict('These rules of the policy are met.', 'Met', NOTHING_TO_FIX),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
 
 export type ReasonCode = keyof typeof REASONS
