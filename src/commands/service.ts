@@ -1,4 +1,5 @@
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
+import { hostsSummary } from '../config/hosts-file.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
@@ -14,6 +15,10 @@ import { selfIdentity } from '../system/process-identity.ts'
 
 /** The longest time that a stop may take. */
 export const STOP_LIMIT_MS = 5000
+
+/** A refused reload is tried again after this time, which doubles with each failure. */
+const RETRY_MS = 5000
+const LONGEST_RETRY_MS = 60_000
 
 /** The result of the order `reload`; `waiting`: settings that take effect at the next start. */
 export type ReloadReply = { readonly accepted: true; readonly waiting: readonly string[] } | { readonly refused: string }
@@ -67,22 +72,31 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   let inForce = loaded
   /** `inForce` without the settings that wait for a start. */
   let effective = loaded.config
-  let refused = false
+  /** Why the last reload was refused; undefined: it was not. */
+  let refused: string | undefined
+  let retry: Timer | undefined
+  let retryMs = RETRY_MS
   const closers: (() => Promise<void>)[] = []
 
-  const take = async (evenIfSame: boolean): Promise<ReloadReply> => {
+  const take = async (evenIfSame: boolean, again: boolean): Promise<ReloadReply> => {
+    if (again && refused === undefined) return { accepted: true, waiting: [] }
+    retry?.cancel()
     const readAtMs = clock.wallMs()
-    manager?.reloading()
+    if (!again) {
+      retryMs = RETRY_MS
+      manager?.reloading()
+    }
     try {
       const next = await load(inForce)
       // After a refusal, a configuration equal to the one in force is accepted too: that ends the
       // refusal.
-      if (!evenIfSame && !refused && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
-      if (!evenIfSame && !refused && differOnlyInHosts(next, inForce)) {
+      if (!evenIfSame && refused === undefined && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
+      if (!evenIfSame && refused === undefined && differOnlyInHosts(next, inForce)) {
         daemon.adoptHosts(next)
         inForce = next
         watch.files(next.files, readAtMs)
         log.info('the hosts files were read again')
+        warnOfHosts(next, log)
         return { accepted: true, waiting: [] }
       }
       await daemon.reload(next)
@@ -91,23 +105,29 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       reloaded(next)
       log.setLevel(next.config.log.level)
       inForce = next
-      refused = false
+      refused = undefined
       watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
+      warnOfHosts(next, log)
       return { accepted: true, waiting }
     } catch (error) {
-      refused = true
       const { message } = asEnigmError(error)
-      log.warn(`the new configuration was refused and the old one goes on: ${message}`)
-      daemon.refuseReload(message)
+      if (!again || message !== refused) {
+        log.warn(`the new configuration was refused and the old one goes on: ${message}`)
+        daemon.refuseReload(message)
+      }
+      refused = message
+      // The cause may be a file that is not watched, such as one that only `next` names.
+      if (!stopping) retry = clock.setTimer(retryMs, () => void reload(false, true))
+      retryMs = Math.min(LONGEST_RETRY_MS, 2 * retryMs)
       return { refused: message }
     } finally {
-      manager?.ready()
+      if (!again) manager?.ready()
     }
   }
-  const reload = (evenIfSame: boolean): Promise<ReloadReply> => {
+  const reload = (evenIfSame: boolean, again = false): Promise<ReloadReply> => {
     if (stopping) return Promise.resolve({ refused: 'the service stops' })
-    const taken = busy.then(() => take(evenIfSame))
+    const taken = busy.then(() => take(evenIfSame, again))
     busy = taken.then(() => {})
     return taken
   }
@@ -119,6 +139,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
     stopping = true
     manager?.stopping()
     watch.stop()
+    retry?.cancel()
     // Notifies the watcher before the control socket closes.
     daemon.trace.end('stop')
     daemon.portal.end('stop')
@@ -171,6 +192,14 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
   const lists = daemon.pause(forMs, list)
   if (lists === undefined) return { refused: list === undefined ? 'no list is configured' : `there is no list ${list}` }
   return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
+}
+
+/** Logs which hosts files are not used completely. */
+export function warnOfHosts({ hosts }: Pick<Loaded, 'hosts'>, log: Log): void {
+  for (const one of hosts) {
+    const { fault } = hostsSummary(one)
+    if (fault !== undefined) log.warn(fault)
+  }
 }
 
 /** Whether only the content of hosts files differs. */

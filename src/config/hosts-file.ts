@@ -5,6 +5,7 @@ import { nameFromText } from '../dns/name.ts'
 import { lowerOctet } from '../dns/octets.ts'
 import { asEnigmError } from '../errors.ts'
 import { addressOctets } from './cidr.ts'
+import type { Problem } from './problems.ts'
 
 /** Limit of a hosts file, whose names are kept in memory as text. Blocklists belong in `lists`. */
 export const MAX_HOSTS_OCTETS = 4_194_304
@@ -95,6 +96,30 @@ function nameOf(field: string, line: number, fault: (found: HostsFault) => void)
   return undefined
 }
 
+const EMPTY = 'is empty or has only comments'
+
+/** Whether a hosts file has nothing but empty lines and comments. */
+function isBlank({ text }: HostsFile): boolean {
+  return !/^[^\S\n]*[^#\s]/m.test(text)
+}
+
+/**
+ * Problems of hosts files that had names before and have lost all of them at once, one sentence
+ * each. Such a file is damaged, for example by a write on a full disk. A file whose remaining lines
+ * are valid (`localhost`) is not damaged.
+ */
+export function lostNames(before: readonly HostsFile[], next: readonly HostsFile[]): readonly Problem[] {
+  return next.flatMap((hosts) => {
+    const { names, faultyLines } = hostsSummary(hosts)
+    if (names > 0 || (faultyLines === 0 && !isBlank(hosts))) return []
+    const earlier = before.find(({ file }) => file === hosts.file)
+    if (earlier === undefined || hostsSummary(earlier).names === 0) return []
+    const what = faultyLines === 0 ? EMPTY : 'has no valid line'
+    const message = `${what}, but it had names before; if it must have none, remove it in "hosts", or restart the service`
+    return [{ file: hosts.file, path: '', message }]
+  })
+}
+
 /** How many names a hosts file has, and how much of it is not used. */
 export interface HostsSummary {
   readonly names: number
@@ -114,6 +139,7 @@ export function hostsSummary(hosts: HostsFile): HostsSummary {
     lines.add(found.line)
   }
   for (const { names } of hostsLines(hosts, fault)) count += names.length
+  if (isBlank(hosts)) return { names: 0, faultyLines: 0, fault: `${hosts.file}: ${EMPTY}, so it has no effect` }
   const more = lines.size === 1 ? '' : `, and ${lines.size - 1} more lines are not used completely`
   return {
     names: count,

@@ -13,7 +13,7 @@ import {
   withCa,
 } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
-import type { HostsFile } from './hosts-file.ts'
+import { type HostsFile, lostNames } from './hosts-file.ts'
 import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
 import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
@@ -86,10 +86,19 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
  * Loads the configuration of a running service again. If it came from the default file, that file
  * must still exist. A missing file (renamed, deleted, or an editor is writing it) is an error. It
  * does not mean the defaults: otherwise names would go to resolvers that nobody chose.
+ * A hosts file that has lost all its names is an error too.
  */
-export function reloadConfig(inForce: Loaded, file?: string, overrides: Overrides = {}, places: DefaultFiles = PLACES): Promise<Loaded> {
+export async function reloadConfig(
+  inForce: Loaded,
+  file?: string,
+  overrides: Overrides = {},
+  places: DefaultFiles = PLACES,
+): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
-  return loadConfig(file ?? readBefore, overrides, places)
+  const next = await loadConfig(file ?? readBefore, overrides, places)
+  const lost = lostNames(inForce.hosts, next.hosts)
+  if (lost.length > 0) throw configError(lost)
+  return next
 }
 
 /**

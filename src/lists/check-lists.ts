@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Random } from '../clock.ts'
 import type { Loaded } from '../config/load.ts'
 import { KeptCopies } from '../fetcher/kept-copies.ts'
-import { buildLists, type ListReport } from '../rules/list-build.ts'
+import { buildLists, EMPTY, type ListReport } from '../rules/list-build.ts'
 import { SKIP_REASONS } from '../rules/list-kinds.ts'
 import { specOf } from './list-sources.ts'
 
@@ -11,8 +11,8 @@ export interface ListsCheck {
   /** One sentence for each list that cannot be used. */
   readonly refused: readonly string[]
   /**
-   * One sentence for each list that was never fetched, and one for each reason why lines are not
-   * used.
+   * One sentence for each list that was never fetched or is empty, and one for each reason why
+   * lines are not used.
    */
   readonly warned: readonly string[]
   readonly reports: readonly ListReport[]
@@ -33,8 +33,9 @@ export function checkLists({ config }: Loaded, random: Random): ListsCheck {
   return { refused: [], warned: [...warned, ...built.reports.flatMap(skippedText)], reports: built.reports }
 }
 
-/** One sentence for each reason why lines are not used. */
-function skippedText({ id, skipped }: ListReport): readonly string[] {
+/** One sentence for each reason why lines are not used, and one for an empty list. */
+function skippedText({ id, rules, skipped }: ListReport): readonly string[] {
+  if (rules === 0 && skipped.length === 0) return [`the list "${id}" has no effect: ${EMPTY}`]
   return skipped.map(({ reason, detail, count, line }) => {
     const modifier = detail === undefined ? '' : ` (${detail})`
     const what = count === 1 ? `line ${line} is not used: lines like it` : `${count} lines are not used, the first is line ${line}: they`

@@ -5,41 +5,20 @@ import { EnigmError } from '../errors.ts'
 import type { Emit } from '../events.ts'
 import type { FetchWorld } from '../fetcher/fetch-source.ts'
 import { KeptCopies } from '../fetcher/kept-copies.ts'
-import type { BuiltLists, ListFault, ListReport, ListSpec } from '../rules/list-build.ts'
+import { type BuiltLists, EMPTY, type ListFault, type ListSpec } from '../rules/list-build.ts'
 import type { ListSet } from '../rules/list-rules.ts'
 import { appliesAt, LONGEST_PAUSE_MS } from '../rules/list-times.ts'
 import type { ListsInForce } from '../rules/lists-in-force.ts'
 import { watchFiles } from '../system/file-watch.ts'
 import { buildInThread } from './build-thread.ts'
 import { type FetchedList, ListFetches, specOf } from './list-sources.ts'
+import { isSameSource, type ListState, type ListStatus } from './list-state.ts'
 
 /** The settings about lists. */
 export interface ListsSetup {
   readonly lists: readonly ListConfig[]
   /** The lists of each view, in the order of the views; undefined: all lists. */
   readonly views: readonly (readonly string[] | undefined)[]
-}
-
-/** The state of one list, for the status document. */
-export interface ListStatus {
-  readonly id: string
-  readonly action: 'block' | 'allow'
-  readonly source: 'file' | 'url'
-  /**
-   * `missing`: it has never been usable, so it has no effect. `paused`: by the command `pause`.
-   * `resting`: it does not apply at this time of day.
-   */
-  readonly state: 'in-force' | 'loading' | 'missing' | 'paused' | 'resting'
-  readonly rules: number
-  /** Number of unused lines. */
-  readonly skipped: number
-  /** Number of questions blocked since the start. Cache hits are not counted. */
-  readonly blocked: number
-  /** When its rules were read: wall clock, ms since 1970. */
-  readonly readAtMs: number | undefined
-  readonly pausedUntilMs: number | undefined
-  /** Why its latest content is not used, as a clause. */
-  readonly fault: string | undefined
 }
 
 export interface ListsOptions {
@@ -53,14 +32,6 @@ export interface ListsOptions {
   readonly ca?: string
   /** The error with which the policy refuses to send now; undefined: sending is allowed. */
   readonly refusal: () => EnigmError | undefined
-}
-
-/** A configured list and its state. */
-interface ListState {
-  readonly list: ListConfig
-  report: ListReport | undefined
-  readAtMs: number | undefined
-  fault: string | undefined
 }
 
 /** Lists that a reload has read. They are not in force yet. */
@@ -126,7 +97,7 @@ export class Lists {
     this.#setConfig(setup)
     return this.#queued(async () => {
       for (;;) {
-        const specs = this.#specs().filter(({ id }) => this.#states.get(id)?.fault === undefined)
+        const specs = this.#specs(setup.lists).filter(({ id }) => this.#states.get(id)?.fault === undefined)
         const built = await this.#build(specs)
         if (built === undefined || !('faults' in built)) {
           this.#swap(specs, built)
@@ -146,7 +117,7 @@ export class Lists {
     const { built, ...rest } = await this.#queued(async () => {
       // The specifications are made inside the queued work, because work that is queued before this
       // may replace a kept copy.
-      const specs = setup.lists.flatMap((list) => specOf(list, this.#copies) ?? [])
+      const specs = this.#specs(setup.lists)
       const swaps = this.#swaps
       return { specs, swaps, built: await this.#build(specs) }
     })
@@ -201,7 +172,7 @@ export class Lists {
         blocked: inForce.blockedBy(id),
         readAtMs,
         pausedUntilMs: leftMs > 0 ? clock.wallMs() + leftMs : undefined,
-        fault,
+        fault: fault ?? (this.#isEmpty(id) ? EMPTY : undefined),
       }
     })
   }
@@ -218,7 +189,7 @@ export class Lists {
 
   #stateOf(id: string, list: ListConfig): ListStatus['state'] {
     if (!this.#o.inForce.isReady) return 'loading'
-    if (!this.#order.includes(id)) return 'missing'
+    if (!this.#order.includes(id) || this.#isEmpty(id)) return 'missing'
     if (this.#pauseLeftMs(id) > 0) return 'paused'
     return this.#isResting(list) ? 'resting' : 'in-force'
   }
@@ -228,7 +199,10 @@ export class Lists {
     const before = this.#states
     this.#setup = setup
     this.#states = new Map(
-      setup.lists.map((list) => [list.id, before.get(list.id) ?? { list, report: undefined, readAtMs: undefined, fault: undefined }]),
+      setup.lists.map((list) => [
+        list.id,
+        before.get(list.id) ?? { list, report: undefined, reported: undefined, readAtMs: undefined, fault: undefined },
+      ]),
     )
     for (const [id, state] of this.#states) this.#states.set(id, { ...state, list: setup.lists.find((one) => one.id === id) ?? state.list })
   }
@@ -255,8 +229,24 @@ export class Lists {
     return done
   }
 
-  #specs(instead?: ListSpec): readonly ListSpec[] {
-    return this.#setup.lists.flatMap((list) => (list.id === instead?.id ? instead : (specOf(list, this.#copies) ?? [])))
+  #specs(lists: readonly ListConfig[], instead?: ListSpec): readonly ListSpec[] {
+    return lists.flatMap((list) => {
+      const spec = list.id === instead?.id ? instead : specOf(list, this.#copies)
+      return spec === undefined ? [] : { ...spec, hasRules: this.#hasRules(list) }
+    })
+  }
+
+  /** Whether rules of this list, from the same source, are in force. */
+  #hasRules(list: ListConfig): boolean {
+    const { report, reported } = this.#states.get(list.id) ?? {}
+    return (
+      this.#order.includes(list.id) && report !== undefined && report.rules > 0 && reported !== undefined && isSameSource(reported, list)
+    )
+  }
+
+  /** Whether a list was read and has no rule. */
+  #isEmpty(id: string): boolean {
+    return this.#order.includes(id) && this.#states.get(id)?.report?.rules === 0
   }
 
   /** Builds a table. Undefined: there is no list to read, or the service is stopping. */
@@ -282,7 +272,7 @@ export class Lists {
       const setup = this.#setup
       const now = fetched && setup.lists.find(({ id }) => id === fetched.list.id)
       if (fetched !== undefined && (now === undefined || !isSameSource(now, fetched.list))) return 'its configuration has changed meanwhile'
-      const specs = this.#specs(fetched?.spec).filter(({ id }) => !unusable.has(id))
+      const specs = this.#specs(setup.lists, fetched?.spec).filter(({ id }) => !unusable.has(id))
       const built = await this.#build(specs)
       if (this.#stopped) return 'the service is stopping'
       // A reload has put other lists in force meanwhile, so this result is obsolete.
@@ -326,6 +316,7 @@ export class Lists {
       const state = this.#states.get(report.id)
       if (state === undefined) continue
       state.report = report
+      state.reported = state.list
       state.readAtMs = this.#o.clock.wallMs()
       // A list with a URL keeps the fault of its last fetch.
       if (state.list.file !== undefined) state.fault = undefined
@@ -382,18 +373,13 @@ export class Lists {
   /** Reports lists with a fault, and missing lists, once for each change. */
   #report(): void {
     const faults = [...this.#states.values()].flatMap(({ list: { id }, fault }) => {
-      const missing = this.#o.inForce.isReady && !this.#order.includes(id)
-      return fault === undefined && !missing ? [] : [{ id, missing, why: fault ?? 'it has not been fetched yet' }]
+      const empty = this.#isEmpty(id)
+      const missing = empty || (this.#o.inForce.isReady && !this.#order.includes(id))
+      return fault === undefined && !missing ? [] : [{ id, missing, why: fault ?? (empty ? EMPTY : 'it has not been fetched yet') }]
     })
     const text = JSON.stringify(faults)
     if (text === this.#reported) return
     this.#reported = text
     this.#o.emit({ type: 'lists', faults })
   }
-}
-
-/** Whether the fetched content of one list is also valid for the other. */
-function isSameSource(one: ListConfig, other: ListConfig): boolean {
-  const keys = ['url', 'format', 'action', 'sha256', 'minisignKey'] as const
-  return keys.every((key) => one[key] === other[key])
 }

@@ -257,7 +257,7 @@ export const REASONS = {
     severity: 'warn',
     doc: 'A reload was refused; the previous configuration stays in force.',
     message: ({ message }) => `A reload was refused; the previous configuration stays in force: ${message}`,
-    mend: 'Correct the file (enigm-dns check), then reload.',
+    mend: 'Correct the file (enigm-dns check). The service tries again by itself.',
   }),
   'restart-needed': row<readonly string[]>({
     severity: 'warn',

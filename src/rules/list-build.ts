@@ -24,6 +24,8 @@ export interface ListSpec {
    * `fileName`: the name that a `file:` in its trusted comment must have.
    */
   readonly signed?: { readonly key: string; readonly signature: string; readonly fileName: string } | undefined
+  /** Whether rules of this list are in force. A list that loses all of them at once is damaged. */
+  readonly hasRules?: boolean
 }
 
 /**
@@ -133,6 +135,8 @@ export function buildLists(specs: readonly ListSpec[], key: Uint8Array): BuiltLi
 }
 
 const MOST_TRIES = 6
+/** Why a list has no effect, as a clause. */
+export const EMPTY = 'it is empty or has only comments'
 /** Limit of rules about clients: they are objects, not table cells, so they cost more memory. */
 const MOST_CLIENT_RULES = 65_536
 
@@ -202,7 +206,9 @@ class Build {
     }
     const parser = new ListParser(spec.format, taker)
     const octets = this.#feed(spec, parser)
-    if (found.rules === 0 && !this.isFull && octets > 0 && skipped.size > 0) throw unusable('it contains no valid rule')
+    const isEmpty = found.rules === 0 && !this.isFull
+    if (isEmpty && skipped.size > 0) throw unusable('it contains no valid rule')
+    if (isEmpty && spec.hasRules === true) throw unusable(`${EMPTY}, but it had rules before; if it must be empty, restart the service`)
     const all = [...skipped.values()].toSorted((a, b) => b.count - a.count)
     return { id: spec.id, format: parser.format, octets, lines: parser.line, ...found, skipped: all }
   }

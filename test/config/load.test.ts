@@ -1,8 +1,10 @@
+import { writeFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
+import { HostsFile, hostsSummary } from '../../src/config/hosts-file.ts'
 import { checkConfig, type DefaultFiles, type Loaded, loadConfig, reloadConfig } from '../../src/config/load.ts'
 import { defaultStateDir, defaultStatusFile, shippedResolversFile } from '../../src/config/paths.ts'
 import { EnigmError } from '../../src/errors.ts'
@@ -336,4 +338,20 @@ t.test('property: random values never crash; what fails is an EnigmError("config
     ),
     { numRuns: 120 },
   )
+})
+
+t.test('a hosts file that loses all its names at once is damaged: the reload is refused; at a start it is a warning', async (t) => {
+  const dir = t.testdir({ 'config.json': '{"hosts": ["hosts", "other"]}', hosts: '192.0.2.1 nas.home\n', other: '::1 localhost\n' })
+  const file = join(dir, 'config.json')
+  const inForce = await loadConfig(file)
+  for (const text of ['', '# 192.0.2.1 nas.home\n', '\n \t\n#', 'nas.home 192.0.2.1\n']) {
+    writeFileSync(join(dir, 'hosts'), text)
+    await t.rejects(reloadConfig(inForce, file), { code: 'config', message: /hosts: .*had names before/ }, JSON.stringify(text))
+    const fresh = await loadConfig(file)
+    t.match(hostsSummary(fresh.hosts[0] ?? new HostsFile('', '')).fault, /hosts: (is empty|line 1 does not begin)/)
+    t.strictSame((await reloadConfig(fresh, file)).hosts, fresh.hosts, 'what began empty goes on empty')
+  }
+  writeFileSync(join(dir, 'hosts'), '127.0.0.1 localhost\n')
+  t.equal((await reloadConfig(inForce, file)).hosts[0]?.text, '127.0.0.1 localhost\n', 'a valid file without other names is not damaged')
+  t.equal(hostsSummary(inForce.hosts[1] ?? new HostsFile('', 'x')).fault, undefined)
 })

@@ -142,6 +142,8 @@ t.test('a damaged, foreign or redirected update changes nothing, and the next go
   await wrong('to http', /not https/, () => Object.assign(s.served, { status: 302, location: `http://${HOST}/ads.txt` }))
   await wrong('gone', /status 410/, () => Object.assign(s.served, { status: 410 }))
   await wrong('signed, but no list', /NUL/, () => s.sign('two.example\n\0'))
+  await wrong('signed, but empty', /it is empty .* but it had rules before/, () => s.sign(''))
+  await wrong('signed, but comments only', /it is empty .* but it had rules before/, () => s.sign('# two.example\n'))
   s.sign('two.example\n')
   await s.later('the good one', () => s.blocks('two.example'))
   t.notOk(s.blocks('one.example'))

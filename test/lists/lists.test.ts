@@ -173,3 +173,49 @@ t.test('the end of the pause of one list under a pause of all ends it, and the o
   await clock.advance(601_000)
   t.strictSame(states(), ['ads in-force', 'rest in-force'])
 })
+
+t.test('a list that loses all its rules at once is damaged: its earlier rules stay, and the fault is reported', async (t) => {
+  const rpz = '$ORIGIN rpz.example.\n@ SOA a. b. 1 2 3 4 5\nads.example CNAME .\n'
+  const { lists, config, blocks, write, events, clock, states } = scene(t, { one: 'a.example\n', zone: rpz, other: 'o.example\n' })
+  const setup = { lists: [config('one'), config('zone', { format: 'rpz' }), config('other')], views: [] }
+  await lists.start(setup)
+  const faults = () => lists.status().flatMap(({ id, fault }) => (fault === undefined ? [] : [`${id}: ${fault}`]))
+  const until = async (what: string, is: () => boolean) => {
+    for (const end = performance.now() + 10_000; !is(); await sleep(20)) {
+      if (performance.now() > end) throw new Error(`${what} ${faults().join()}`)
+      await clock.advance(100)
+    }
+  }
+  const emptied = { '': 'one', '# comments only\n\n! x\n': 'one', '\n \n': 'other', '; no rule\n': 'zone' }
+  const sound = { one: 'a.example\n', zone: rpz, other: 'o.example\n' }
+  for (const [text, id] of Object.entries(emptied)) {
+    write(id, text)
+    await until('the fault', () => faults().length === 1)
+    t.match(faults()[0], new RegExp(`^${id}: it is empty or has only comments, but it had rules before`))
+    t.match(events.at(-1), { type: 'lists', faults: [{ id, missing: false }] })
+    const refused = await lists.prepare(setup).catch((error: unknown) => error)
+    t.match(refused, { code: 'config', message: new RegExp(`the list "${id}" cannot be used: it is empty`) }, 'a reload neither')
+    t.strictSame(
+      ['a.example', 'ads.example', 'o.example'].map((name) => blocks(name)),
+      ['one', 'zone', 'other'],
+    )
+    write(id, sound[id as keyof typeof sound])
+    await until('no fault', () => faults().length === 0)
+  }
+  write('two', '')
+  lists.adopt(await lists.prepare({ lists: [{ ...config('one'), file: `${config('two').file}` }], views: [] }))
+  t.strictSame(states(), ['one missing'], 'another source under the same id may be empty')
+})
+
+t.test('a list that is empty at the first start has no effect, and that is reported', async (t) => {
+  const { lists, config, blocks, write, events, states, clock } = scene(t, { good: 'a.example\n', mine: '# nothing yet\n' })
+  await lists.start({ lists: [config('good'), config('mine')], views: [] })
+  t.strictSame(states(), ['good in-force', 'mine missing'])
+  t.match(events.at(-1), { type: 'lists', faults: [{ id: 'mine', missing: true, why: /it is empty or has only comments/ }] })
+  t.match(lists.status()[1]?.fault, 'it is empty')
+  write('mine', 'b.example\n')
+  for (const end = performance.now() + 10_000; blocks('b.example') === undefined && performance.now() < end; await sleep(20))
+    await clock.advance(100)
+  t.strictSame(states(), ['good in-force', 'mine in-force'])
+  t.match(events.at(-1), { type: 'lists', faults: [] })
+})
