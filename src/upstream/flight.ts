@@ -12,20 +12,22 @@ import type { SecondOpinions } from './second-opinions.ts'
 import type { Ranks } from './split.ts'
 
 /**
- * Limit of resolvers that may learn one query. Each is asked once; its link may retry. A resolver
- * does not count if no connection to it could be made, because it has learnt nothing.
+ * Limit of resolvers that may learn one query. A resolver does not count if no connection to it
+ * could be made, because it has learnt nothing. Each is asked once; its link may retry. If all fail
+ * while the network comes up, those that have learnt the query are asked again, and others only up
+ * to the limit.
  */
 export const MAX_INFORMED = 3
 /**
  * How long to wait for a suspect resolver before the next one is asked too: twice its usual time,
- * from `least` to `most`; `unknown` if its usual time is not known.
+ * but at least `least` and at most `most`. `unknown`: if its usual time is not known.
  */
 const SUSPECT_MS = { least: 150, most: 350, unknown: 300 }
 /**
- * If a healthy resolver is silent for this long, or for 1.5 times its usual time, a probe is sent
- * to find out whether the path is alive, and the connection to the next resolver is prepared. The
- * resolver has the same time again, or 1.25 times its usual time, to answer the probe. Both
- * together stay below 200 ms if the usual time is at most 70 ms.
+ * If a healthy resolver is silent for 80 ms, or for 1.5 times its usual time if that is longer, a
+ * probe is sent to find out whether the path is alive, and the connection to the next resolver is
+ * prepared. The resolver then has 80 ms, or 1.25 times its usual time if that is longer, to answer
+ * the probe. Both together stay below 200 ms if the usual time is at most 70 ms.
  */
 const CHECK_LEAST_MS = 80
 const CHECK = { first: 1.5, again: 1.25 }
@@ -35,9 +37,9 @@ const CHECK = { first: 1.5, again: 1.25 }
  */
 const PATIENCE_MS = 1500
 /**
- * The same if names are divided among operators. Another operator learns a name only if the path
- * was silent for this long in all, also to a probe. A resolver that is slow for every name is
- * alive.
+ * The same if names are divided among operators. Another operator learns a name only if the first
+ * one fails (for example, it refuses connections), or if nothing came from it for this long, not
+ * even a reply to a probe. A resolver that is slow for every name is alive.
  */
 const DIVIDED_PATIENCE_MS = 2300
 
@@ -99,8 +101,8 @@ export interface FlightTools<P extends Protection> {
 }
 
 /**
- * One query in progress. It has exactly one timer while it runs, and none before or after that. A
- * query that is answered in its first phase needs only one timer.
+ * One query in progress. It never has more than one timer at a time. A query that is answered soon
+ * sets only one.
  */
 export class Flight<P extends Protection> {
   readonly #health: Health<P>
@@ -112,7 +114,10 @@ export class Flight<P extends Protection> {
   readonly #dnssecOk: boolean
   readonly #ask: Ask
   readonly #ranks: Ranks | undefined
-  /** New array literals, because an array that grows by `push` takes room for 17 at once. */
+  /**
+   * The resolvers that were asked, and the attempts, in their order. Each new one makes a new array
+   * literal, because an array that grows by `push` takes room for 17 at once.
+   */
   #asked: readonly ResolverHealth<P>[] = NOBODY
   #attempts: readonly ResolverAttempt<P>[] = NOBODY
   #failures: FailedTry[] | undefined
@@ -120,7 +125,10 @@ export class Flight<P extends Protection> {
   #timer: Deadline | undefined
   readonly #onTime = () => this.#onTimer()
   #settled = false
+  /** How many resolvers have learnt the query. */
   #informed = 0
+  /** Those that had learnt it when the query started again. */
+  #informedBefore: readonly ResolverHealth<P>[] = NOBODY
   /** The attempt for a second opinion. */
   #second: ResolverAttempt<P> | undefined
   /** Whether the timer restarts the query, because all failed while the network came up. */
@@ -157,19 +165,23 @@ export class Flight<P extends Protection> {
   }
 
   /**
-   * Whether the query may be written to the resolver of `attempt` now. False if the query was
-   * answered, or if three other resolvers have learnt it.
+   * Whether the query may be written to the resolver of `attempt` now. False if the query has
+   * ended, or if three other resolvers have learnt it.
    */
   mayInform(attempt: ResolverAttempt<P>): boolean {
-    if (this.#settled || (!attempt.informed && this.#informed >= MAX_INFORMED)) return false
-    if (!attempt.informed) this.#informed++
+    if (this.#settled) return false
+    if (!attempt.informed && !this.#informedBefore.includes(attempt.candidate)) {
+      if (this.#informed >= MAX_INFORMED) return false
+      this.#informed++
+    }
     attempt.informed = true
     return true
   }
 
   /** The resolver to ask next, if there is one. */
   #next(): ResolverHealth<P> | undefined {
-    return this.#informed < MAX_INFORMED ? this.#health.nextToInform(this.#order, this.#asked, this.#ranks) : undefined
+    if (this.#informed < MAX_INFORMED) return this.#health.nextToInform(this.#order, this.#asked, this.#ranks)
+    return this.#informedBefore.find((candidate) => !this.#asked.includes(candidate))
   }
 
   /** Asks one more resolver, if there is one that may be asked. */
@@ -187,7 +199,8 @@ export class Flight<P extends Protection> {
   #firstPatienceMs({ suspect, usualMs }: ResolverAttempt<P>): number {
     if (this.#kept !== undefined) return PATIENCE_MS
     // There is no other resolver to ask, so a check of this path would change nothing.
-    if (this.#informed >= MAX_INFORMED || this.#health.next(this.#order, this.#asked, this.#ranks) === undefined) return PATIENCE_MS
+    const another = this.#informed < MAX_INFORMED ? this.#health.next(this.#order, this.#asked, this.#ranks) : this.#next()
+    if (another === undefined) return PATIENCE_MS
     if (!suspect) return Math.min(PATIENCE_MS, Math.max(CHECK_LEAST_MS, CHECK.first * (usualMs ?? 0)))
     return usualMs === undefined ? SUSPECT_MS.unknown : Math.min(SUSPECT_MS.most, Math.max(SUSPECT_MS.least, 2 * usualMs))
   }
@@ -210,7 +223,7 @@ export class Flight<P extends Protection> {
     const last = this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
     const patientUntilMs = (last?.startedMs ?? nowMs) + (this.#ranks === undefined ? PATIENCE_MS : DIVIDED_PATIENCE_MS)
-    // If a reply is kept, this timer is the limit of the other attempt.
+    // If a reply is kept, the timer limits how long we wait for a better one.
     if (last === undefined || this.#kept !== undefined || nowMs >= this.#ask.deadlineMs) {
       this.#giveUp()
       return
@@ -234,8 +247,10 @@ export class Flight<P extends Protection> {
    * a suspect, the path counts as dead.
    */
   #check(attempt: ResolverAttempt<P>): void {
-    const known = attempt.checked || (attempt.suspect && this.#ranks === undefined)
-    this.#health.silent(attempt.candidate, attempt.startedMs, known)
+    // If names are divided, a suspect is probed too: another operator must not learn the name
+    // without a proof that the path is dead.
+    const countsAsDead = attempt.checked || (attempt.suspect && this.#ranks === undefined)
+    this.#health.silent(attempt.candidate, attempt.startedMs, countsAsDead)
     attempt.checked = true
   }
 
@@ -263,7 +278,7 @@ export class Flight<P extends Protection> {
       this.#passOver(attempt, hopError(candidate.id, carried))
     } else if (final) {
       if (attempt === this.#second) this.#opinions.helped()
-      if (this.#kept !== undefined && !blamesResolver) this.#health.bettered(this.#kept.from)
+      if (this.#kept !== undefined && !blamesResolver) this.#health.countBadReply(this.#kept.from)
       this.#answer(carried, transport, candidate)
     } else if (this.#kept !== undefined) {
       if (attempt === this.#second) this.#opinions.inVain(this.#message)
@@ -288,6 +303,8 @@ export class Flight<P extends Protection> {
     this.#noteFailure({ who: attempt.candidate.id, error: fault })
     const wasLast = attempt === this.#attempts.at(-1)
     const nowMs = this.#clock.nowMs()
+    // If the name itself may be the cause, one more resolver learns it only within the budget of
+    // second opinions.
     const askMore = () => (mayBeTheName(fault) ? this.#askSecond(nowMs) : this.#askNext(nowMs))
     if (this.#kept === undefined && wasLast && nowMs < this.#ask.deadlineMs && askMore()) return
     if (!this.#someOpen()) this.#giveUp()
@@ -317,6 +334,7 @@ export class Flight<P extends Protection> {
     else this.#answer(this.#kept.carried, this.#kept.transport, this.#kept.from)
   }
 
+  /** Waits before the query starts again. False: it must fail now. */
   #waitForNetwork(): boolean {
     // The policy refused the query, or we shut down: another network does not help.
     if (this.#failures?.some(({ error }) => isOurs(error.code)) === true) return false
@@ -331,9 +349,10 @@ export class Flight<P extends Protection> {
   #startAgain(): void {
     this.#awaitsNetwork = false
     this.#failures = undefined
+    const informed = this.#attempts.filter((attempt) => attempt.informed).map(({ candidate }) => candidate)
+    this.#informedBefore = [...new Set([...this.#informedBefore, ...informed])]
     this.#asked = NOBODY
     this.#attempts = NOBODY
-    this.#informed = 0
     this.#second = undefined
     if (!this.#askNext(this.#clock.nowMs())) this.#giveUp()
   }

@@ -38,7 +38,7 @@ const AGAIN_MS = 200
  * A resolver counts as failed after this many bad replies in a row. A bad reply is about the hop,
  * or another operator had a better reply.
  */
-const BETTERED_LIMIT = 3
+const BAD_REPLY_LIMIT = 3
 /**
  * Over shaped links no other resolver is asked. There, a probe is sent after this many replies in a
  * row that do not settle their question.
@@ -126,9 +126,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     standing.lastAnswerMs = nowMs
     if (probe) {
       // A resolver that cannot read a probe can read no query.
-      if (ofHop || !standing.healthy || standing.bettered >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
-    } else if (ofHop) this.bettered(r, nowMs)
-    else if (!this.#o.manner.asksAgain && ++standing.bettered >= UNSETTLED_LIMIT && standing.healthy) {
+      if (ofHop || !standing.healthy || standing.badReplies >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
+    } else if (ofHop) this.countBadReply(r, nowMs)
+    else if (!this.#o.manner.asksAgain && ++standing.badReplies >= UNSETTLED_LIMIT && standing.healthy) {
       if (nowMs - standing.lastFinalMs >= UNSETTLED_FOR_MS) void this.probe(r)
     }
   }
@@ -140,7 +140,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    */
   #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
     const { probe = ROOT_PROBE } = upstream
-    return final || (refusesRoot(probe, readingOf(carried).rcode) && standing.bettered < BETTERED_LIMIT)
+    return final || (refusesRoot(probe, readingOf(carried).rcode) && standing.badReplies < BAD_REPLY_LIMIT)
   }
 
   #well(r: ResolverHealth<P>, rttMs: number, waitMs: number, nowMs: number): void {
@@ -160,8 +160,8 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * Counts a bad reply of `r`: it was about the hop, or another operator had a better one. Three in
    * a row are a failure, even if the other operators have no answer either.
    */
-  bettered(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
-    if (++r.standing.bettered >= BETTERED_LIMIT) this.#sick(r, nowMs, nowMs)
+  countBadReply(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
+    if (++r.standing.badReplies >= BAD_REPLY_LIMIT) this.#sick(r, nowMs, nowMs)
   }
 
   /**

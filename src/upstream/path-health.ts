@@ -65,7 +65,7 @@ export class PathHealth {
    * The number of bad replies in a row. A bad reply is about the hop, or another operator had a
    * better one, see health.ts.
    */
-  bettered = 0
+  badReplies = 0
   /** The smoothed round-trip time of the path in ms. It is used to compare paths. */
   rttMs: number | undefined
   /**
@@ -97,7 +97,7 @@ export class PathHealth {
    */
   answered(rttMs: number, waitMs: number, nowMs: number): void {
     this.failures = 0
-    this.bettered = 0
+    this.badReplies = 0
     this.retryAtMs = Number.NEGATIVE_INFINITY
     this.lastAnswerMs = nowMs
     this.lastFinalMs = nowMs
@@ -134,7 +134,7 @@ export class PathHealth {
    */
   reset(): void {
     this.failures = 0
-    this.bettered = 0
+    this.badReplies = 0
     this.retryAtMs = Number.NEGATIVE_INFINITY
   }
 

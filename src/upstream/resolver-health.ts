@@ -98,7 +98,7 @@ export class ResolverHealth<P extends Protection> {
     if (path !== undefined) path.standing.lastAnswerMs = nowMs
     this.standing.lastAnswerMs = nowMs
     if (!verdictOn(readingOf(carried)).final) return
-    this.standing.bettered = 0
+    this.standing.badReplies = 0
     this.standing.lastFinalMs = nowMs
   }
 

@@ -13,7 +13,7 @@ function setUp(...acts: readonly Act[]) {
     watch(clock, reached(selection, MESSAGE, true, { purpose: 'client', deadlineMs: clock.nowMs() + budgetMs }))
   const [first, second] = upstreams
   if (first === undefined) throw new Error('no upstream')
-  return { clock, selection, ask, first, second: second ?? first }
+  return { clock, selection, ask, first, second: second ?? first, upstreams }
 }
 
 t.test('while a network comes up, a query that all resolvers fail is retried until one answers', async (t) => {
@@ -28,6 +28,20 @@ t.test('while a network comes up, a query that all resolvers fail is retried unt
   t.equal(seen.value?.upstream, 'a')
   t.ok((seen.atMs ?? Number.NaN) - startMs < 1500 + 200 + 30)
   t.ok(first.queries.length <= 9 && second.queries.length <= 9, 'five times a second at most')
+})
+
+t.test('a query that is retried while a network comes up is never learnt by more than three resolvers', async (t) => {
+  const { clock, selection, ask, first, upstreams } = setUp(...Array.from({ length: 5 }, () => fails('connection-lost')))
+  selection.disturbed()
+  const seen = ask()
+  const learnt = () => upstreams.filter(({ queries }) => queries.some(({ told }) => told)).map(({ id }) => id)
+  await clock.advance(1500)
+  t.equal(seen.code, undefined, 'not failed yet')
+  t.same(learnt(), ['a', 'b', 'c'])
+  first.act = answers(20)
+  await clock.advance(500)
+  t.equal(seen.value?.upstream, 'a', 'those that know it are asked again')
+  t.same(learnt(), ['a', 'b', 'c'])
 })
 
 t.test('a refusal of the policy is not retried: a network change does not help', async (t) => {
