@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
 import { parseCidr } from '../config/cidr.ts'
 import { EnigmError } from '../errors.ts'
+import { MOST_CLIENT_BLOCKS } from './client-blocks.ts'
 import type { Draft } from './draft.ts'
 import { slug } from './places.ts'
 
@@ -145,7 +146,12 @@ const clientsAllowed: Rule = (draft, found, at) =>
 const clientsRefused: Rule = (draft, found, at) => {
   const allowed = at.get('dns', 'allowed_clients')
   if (isSeq(allowed) && allowed.items.length > 0) return same('it has no effect with "allowed_clients"')(draft, found, at)
-  if (isSeq(found.node) && found.node.items.length > 0) for (const all of ['0.0.0.0/0', '::/0']) draft.clients.allow(all)
+  const count = isSeq(found.node) ? found.node.items.length : 0
+  if (count > MOST_CLIENT_BLOCKS) {
+    draft.clients.allow('127.0.0.0/8')
+    return leftOut(`there are more than ${MOST_CLIENT_BLOCKS} refused clients; write "allowFrom"`)(draft, found, at)
+  }
+  if (count > 0) for (const all of ['0.0.0.0/0', '::/0']) draft.clients.allow(all)
   items(draft, found, at, (item, from, to) => {
     const block = String(item)
     if (!draft.clients.refuse(block)) draft.say('left out', from, `${block}: a client is known by its address only`, to)

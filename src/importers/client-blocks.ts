@@ -12,13 +12,16 @@ interface ClientRule {
   readonly allows: boolean
 }
 
+/** Limit of blocks of clients. `allowFrom` may have 1000, and a hole divides a block. */
+export const MOST_CLIENT_BLOCKS = 900
+
 /** Private networks. They may ask if the old configuration allowed all clients. */
 const PRIVATE = ['127.0.0.0/8', '::1/128', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10']
 const PRIVATE_BLOCKS = PRIVATE.flatMap((text) => blockOf(text) ?? [])
 
 /**
  * Which clients the old configuration answered, for `allowFrom`. The smallest block that contains
- * an address decides, in any order of the lines. Of equal blocks, the first one counts.
+ * an address decides, in any order of the lines. Of equal blocks, the last one counts.
  */
 export class ClientBlocks {
   readonly #rules: ClientRule[] = []
@@ -32,6 +35,12 @@ export class ClientBlocks {
     if (block === undefined) return undefined
     this.#add({ block, allows: true })
     return { tooLarge: isTooLarge(block) }
+  }
+
+  /** Whether it has the most rules that it may have. */
+  get isFull(): boolean {
+    // The two loopback blocks do not count.
+    return this.#rules.length >= MOST_CLIENT_BLOCKS + 2
   }
 
   /** Refuses a block. Returns whether it is a block. */
@@ -70,8 +79,16 @@ export class ClientBlocks {
   }
 
   #add(rule: ClientRule) {
-    if (!this.#rules.some(({ block }) => isSame(block, rule.block))) this.#rules.push(rule)
+    const index = this.#rules.findIndex(({ block }) => isSame(block, rule.block))
+    if (index < 0) this.#rules.push(rule)
+    else this.#rules[index] = rule
   }
+}
+
+/** The same text for every spelling of a block. Undefined: it is not a block. */
+export function blockKey(text: string): string | undefined {
+  const block = blockOf(text)
+  return block === undefined ? undefined : textOf(block)
 }
 
 function blockOf(text: string): Block | undefined {

@@ -5,7 +5,7 @@ import { parseListen } from '../config/listen-address.ts'
 import { MAX_ANSWERS, type OwnAnswer, ownAnswersSchema } from '../config/own-answers.ts'
 import { readStamp } from '../config/stamps.ts'
 import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts'
-import { ClientBlocks } from './client-blocks.ts'
+import { ClientBlocks, MOST_CLIENT_BLOCKS } from './client-blocks.ts'
 import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
 
 /**
@@ -154,6 +154,7 @@ export class Draft {
    * reason, as a clause, if it is not a block.
    */
   allow(block: string, line: number, otherwise: string, to = line) {
+    if (this.clients.isFull) return this.say('left out', line, `${block}: there are already ${MOST_CLIENT_BLOCKS} blocks of clients`, to)
     const allowed = this.clients.allow(block)
     if (allowed === undefined) return this.say('left out', line, `${block}: ${otherwise}`, to)
     if (!allowed.tooLarge) return this.say('taken', line, `allowFrom: ${block}`, to)

@@ -1,5 +1,6 @@
 import { addressOctets, parseCidr } from '../config/cidr.ts'
 import { isPrivate4, isPrivate6 } from '../local-names/rebinding.ts'
+import { blockKey, MOST_CLIENT_BLOCKS } from './client-blocks.ts'
 import { DNSSEC, type Draft } from './draft.ts'
 import { always, type Clause, clausesOf, type Line, lastOf, leftOut, onlyIf, type Rule, same } from './unbound-lines.ts'
 import { localData, localPtr, localZone } from './unbound-local.ts'
@@ -29,8 +30,12 @@ const cacheSize: Rule = (draft, { line, value }) => {
   draft.say('taken', line, `cache.maxBytes: ${maxBytes}`)
 }
 
-const accessControl: Rule = (draft, { line, value }) => {
+const accessControl: Rule = (draft, { line, value }, server) => {
   const [block = '', action = ''] = value.split(/\s+/)
+  const lines = clientLines(server)
+  if (lines === undefined)
+    return draft.say('left out', line, `there are more than ${MOST_CLIENT_BLOCKS} lines about clients; write "allowFrom"`)
+  if (line < (lines.get(blockKey(block) ?? '') ?? 0)) return draft.say('same', line, `${block}: a later line about this block counts`)
   if (/^allow(_setrd|_snoop|_cookie)?$/.test(action)) return draft.allow(block, line, 'it is not a block of addresses')
   if (/^(deny|refuse)_non_local$/.test(action))
     return draft.say('left out', line, `${block}: its clients get no answers, also not from local data`)
@@ -40,19 +45,35 @@ const accessControl: Rule = (draft, { line, value }) => {
   else draft.say('taken', line, `allowFrom: ${around} without ${block}`)
 }
 
+/** The last line about each block of clients. Undefined: there are too many lines. */
+type ClientLines = ReadonlyMap<string, number> | undefined
+const knownLines = new WeakMap<readonly Line[], { readonly lines: ClientLines }>()
+function clientLines(server: readonly Line[]): ClientLines {
+  const cached = knownLines.get(server)
+  if (cached !== undefined) return cached.lines
+  const all = server.filter(({ key }) => key === 'access-control')
+  const keyed = () => new Map(all.map(({ line, value }) => [blockKey(value.split(/\s+/)[0] ?? '') ?? '', line]))
+  const lines = all.length > MOST_CLIENT_BLOCKS ? undefined : keyed()
+  knownLines.set(server, { lines })
+  return lines
+}
+
 /**
  * Reads all lines of access-control, because a refused block may lie in an allowed block of a later
- * line. Without a line for them, the loopback addresses may ask.
+ * line. Without a line for them, the loopback addresses may ask. If there are too many lines, only
+ * they may.
  */
 function readClients(draft: Draft, server: readonly Line[]) {
+  const lines = clientLines(server)
   for (const { key, value } of server) {
     const [block = '', action = ''] = value.split(/\s+/)
-    if (key !== 'access-control') continue
+    if (key !== 'access-control' || lines === undefined) continue
     if (action.startsWith('allow')) draft.clients.allow(block)
     else draft.clients.refuse(block)
   }
   const isNeeded = server.some(({ key }) => /^(access-control|interface|interface-automatic|ip-address)$/.test(key))
-  if (isNeeded) for (const block of ['127.0.0.0/8', '::1/128']) draft.clients.allow(block)
+  const loopback = ['127.0.0.0/8', '::1/128'].filter((block) => isNeeded && lines?.has(block) !== true)
+  for (const block of loopback) draft.clients.allow(block)
 }
 
 const isInterface = ({ key }: Line) => key === 'interface' || key === 'ip-address'

@@ -22,7 +22,7 @@ export interface ConfiguredListsOptions {
   /** The error with which the policy refuses to send now; undefined: sending is allowed. */
   readonly refusal: () => EnigmError | undefined
   readonly emit: Emit
-  /** Called when the blocks of clients about which a list has a rule change. */
+  /** Called with the address ranges of all rules about clients, when they may have changed. */
   readonly clientsChanged?: (ranges: readonly ClientRange[]) => void
 }
 

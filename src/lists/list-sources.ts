@@ -79,9 +79,9 @@ export interface ListFetchParts {
 }
 
 /**
- * Keeps the lists with a URL current. Fetches a list at the start if it has no copy, and then once
- * a day. Only one fetch runs at a time. If a fetch fails or its content is refused, the old copy
- * stays.
+ * Keeps the lists with a URL current. Fetches a list at the start if it has no copy, and then every
+ * 24 to 26 hours. Only one fetch runs at a time. If a fetch fails or its content is refused, the
+ * old copy stays.
  */
 export class ListFetches {
   readonly #parts: ListFetchParts

@@ -32,8 +32,28 @@ t.test('Unbound: the smallest block of access-control decides, in any order', as
   t.ok((six.config.allowFrom as readonly string[]).includes('fd00::/128'))
   t.match(six.of('0.0.0.0/0'), [/^same: /])
   t.match(unbound('access-control: 127.0.0.0/8 refuse', 'access-control: 10.0.0.0/8 allow').config.allowFrom, ['10.0.0.0/8', '::1/128'])
+  for (const [first, last, allowFrom] of [
+    ['allow', 'refuse', ['127.0.0.0/8', '::1/128']],
+    ['refuse', 'allow', ['10.0.0.0/8', '127.0.0.0/8', '::1/128']],
+  ] as const) {
+    const twice = unbound(`access-control: 10.0.0.0/8 ${first}`, `access-control: 10.0.0.0/8 ${last}`)
+    t.strictSame(twice.config.allowFrom, allowFrom, 'of equal blocks, the last line counts')
+    t.match(twice.of(`/8 ${first}`), ['same: 10.0.0.0/8: a later line about this block counts'])
+  }
   t.match(unbound('access-control: 10.0.0.0/8 refuse_non_local').of('10.0.0.0/8'), [/^left out: .*local data/])
   t.match(unbound('access-control: 10.0.0.0/8 something').of('10.0.0.0/8'), [/^left out: .*something/])
+})
+
+t.test('very many lines about clients are left out, and open nothing', async (t) => {
+  const lines = Array.from({ length: 20_000 }, (_, i) => `access-control: 10.${i >> 8}.${i & 255}.0/24 ${i % 2 === 0 ? 'allow' : 'refuse'}`)
+  const beganMs = performance.now()
+  const one = unbound('interface: 0.0.0.0', ...lines)
+  t.strictSame(one.config.allowFrom, ['127.0.0.0/8', '::1/128'])
+  t.match(one.of('10.1.0.0/24'), [/^left out: .*900/])
+  const clients = Array.from({ length: 5000 }, (_, i) => `  - 10.0.${i >> 8}.${i & 255}`)
+  t.strictSame(adguard('bind_hosts: [0.0.0.0]', 'disallowed_clients:', ...clients).config.allowFrom, ['127.0.0.0/8'])
+  t.equal((adguard('allowed_clients:', ...clients).config.allowFrom as readonly string[]).length, 902)
+  t.ok(performance.now() - beganMs < 15_000)
 })
 
 t.test('nobody answers the whole internet after an import', async (t) => {
