@@ -116,7 +116,7 @@ async function lock(file: string, work: () => Promise<void>): Promise<boolean> {
 
 async function build(image: string, codename: string, sources: string): Promise<void> {
   const [unfinished, list] = [`${image}.unfinished`, `${image}.sources`]
-  rmSync(unfinished, { recursive: true, force: true })
+  await discard(unfinished)
   writeFileSync(list, sources)
   const debs = `mkdir -p "$1/debs" && cd "$1/debs" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download ${BESIDE.join(' ')}`
   const links = 'rm -f "$1/etc/resolv.conf" && ln -s ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"; : > "$1/etc/machine-id"'
@@ -133,11 +133,20 @@ async function build(image: string, codename: string, sources: string): Promise<
     unfinished,
     list,
   ]
-  await run('mmdebstrap', args, { timeout: BUILD_LIMIT_MS, maxBuffer: 1 << 24 }).catch((error: { stderr?: string; message: string }) => {
-    rmSync(unfinished, { recursive: true, force: true })
+  // Its mounts of /proc, /sys and /dev/shm go with its namespace, even if it is killed.
+  const options = { timeout: BUILD_LIMIT_MS, maxBuffer: 1 << 24 }
+  await run('unshare', ['-m', 'mmdebstrap', ...args], options).catch(async (error: { stderr?: string; message: string }) => {
+    await discard(unfinished)
     throw new Error(`mmdebstrap: ${error.stderr?.slice(-1500) ?? error.message}`)
   })
   renameSync(unfinished, image)
+}
+
+/**
+ * Removes what a build left. Never below a mount point: that could be a directory of this machine.
+ */
+async function discard(unfinished: string): Promise<void> {
+  await run('rm', ['-rf', '--one-file-system', unfinished])
 }
 
 /** The way to packages that the apt of this machine takes. */
