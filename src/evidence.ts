@@ -203,7 +203,8 @@ function hostChecksSetup({ config, resolvers }: Loaded, listeners: readonly Sock
   return { policy: config.policy, addresses, listeners: listeners.map(({ address, port }) => ({ address, port })) }
 }
 
-function postureSetup({ config, resolvers }: Loaded): PostureSetup {
+/** The facts of a configuration that its posture depends on. */
+export function postureSetup({ config, resolvers }: Loaded): PostureSetup {
   return {
     usageProfile: config.usageProfile,
     queryBlock: config.padding.queryBlock,

@@ -115,6 +115,23 @@ function addressAtResolver({ hops: [first], keyFetchedDirectly }: QueryPath): Ce
 
 const together = (party: string): Cell => `only together with ${party}`
 
+/** The party name of a server that is asked without encryption; `link`: those of the network. */
+export function plainParty(server: string): string {
+  return server === 'link' ? 'servers of this network' : `server ${server}`
+}
+
+/**
+ * Derives what is known about a query in cleartext to `server`. A server on this host (`isLocal`)
+ * may send it on, so this network does not know it only if that server keeps it. Pure.
+ */
+export function whoCanKnowPlain(server: string, isLocal: boolean): readonly Knowledge[] {
+  const seen: Cell = isLocal ? 'claimed' : 'yes'
+  return [
+    { party: THIS_NETWORK, address: 'yes', names: seen, timing: seen, sizes: seen },
+    { party: plainParty(server), address: 'yes', names: 'yes', timing: 'yes', sizes: 'yes' },
+  ]
+}
+
 /** A reason why one party or one operator can know both the address and the names. */
 export interface Joined {
   /** The resolvers whose routes have this problem. */

@@ -1,5 +1,13 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
+import { pathsLines } from '../src/commands/paths-screen.ts'
+import { loadConfig } from '../src/config/load.ts'
+import { postureSetup } from '../src/evidence.ts'
+import { groupedPaths, pathsReport } from '../src/posture/path-report.ts'
+import { reason } from '../src/posture/reasons.ts'
 import { HOP_KINDS, type HopKind } from '../src/route.ts'
 import {
   type Hidden,
@@ -210,5 +218,49 @@ t.test('any route: no cell is better than what the party is given', (t) => {
       return both === joined.length > 0
     }),
   )
+  t.end()
+})
+
+t.test('whatever the configuration: nobody who gets names in cleartext is missing', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'enigm-who-'))
+  t.teardown(() => rmSync(dir, { recursive: true }))
+  const server = fc.constantFrom('link', '192.0.2.53:53', '192.0.2.54:5353', '[2001:db8::53]:53', '127.0.0.1:5399')
+  const zone = fc.constantFrom('home.example', 'corp.example', '2.0.192.in-addr.arpa')
+  const rule = fc.oneof(fc.record({ zone, cleartext: server }), fc.record({ zone, to: fc.constant(['quad9']) }))
+  const rules = fc.uniqueArray(rule, { maxLength: 3, selector: (one) => one.zone })
+  const views = fc.array(fc.record({ forward: rules }), { maxLength: 2 })
+  const profile = fc.constantFrom('strict', 'opportunistic')
+  await fc.assert(
+    fc.asyncProperty(rules, views, profile, async (forward, groups, usageProfile) => {
+      const named = groups.map((one, i) => ({ clients: [`10.${i}.0.0/16`], ...one, id: `view${i}` }))
+      const all = [...forward, ...groups.flatMap((one) => one.forward)].flatMap((one) => ('cleartext' in one ? [one] : []))
+      const allowCleartext = [...new Set(all.map((one) => one.zone))]
+      const file = join(dir, 'config.json')
+      writeFileSync(file, JSON.stringify({ forward, views: named, allowCleartext, usageProfile }))
+      const setup = postureSetup(await loadConfig(file))
+      const reports = pathsReport({ setup }, { inForce: 'no' })
+      for (const one of all) {
+        const found = reports.find(({ resolver, zones }) => resolver === one.cleartext && zones?.includes(one.zone))
+        const knows = (party: string) => found?.knows.find((row) => row.party === party)
+        const isLocal = one.cleartext.startsWith('127.')
+        if (knows(one.cleartext === 'link' ? 'servers of this network' : `server ${one.cleartext}`)?.names !== 'yes') return false
+        if (knows(THIS_NETWORK)?.names !== (isLocal ? 'claimed' : 'yes')) return false
+        const screen = pathsLines({ paths: reports }, 300).join('\n')
+        if (!screen.includes(one.zone) || !screen.includes('the question: not encrypted')) return false
+      }
+      if (
+        groupedPaths(reports).filter(({ path: { zones } }) => zones !== undefined).length !== new Set(all.map((one) => one.cleartext)).size
+      )
+        return false
+      return usageProfile === 'strict' || reports.every(({ knows }) => ['yes', 'claimed'].includes(knows[0]?.names ?? ''))
+    }),
+    { numRuns: 60 },
+  )
+})
+
+t.test('the fix of a zone in cleartext does not ask for what is done already', (t) => {
+  const zones = [{ zone: 'home.example.', server: '192.0.2.53:53' }]
+  t.match(reason('split-dns', { zones, allowed: false }).mend, 'policy.allowCleartext too')
+  t.match(reason('split-dns', { zones, allowed: true }).mend, /^Nothing to fix/)
   t.end()
 })

@@ -1,5 +1,5 @@
 import type { StatusDocument } from '../posture/document.ts'
-import { groupedPaths, type PathGroup, partyIn, protectionTexts } from '../posture/path-report.ts'
+import { groupedPaths, type PathGroup, partyIn, plainText, protectionTexts } from '../posture/path-report.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { printable, wrap } from './status-screen.ts'
 
@@ -34,7 +34,7 @@ function groupLines(group: PathGroup, width: number): readonly string[] {
     ),
   ])
   return [
-    ...wrap(printable(`${all}, ${hops}`), width, '    '),
+    ...wrap(printable(plainText(group) ?? `${all}, ${hops}`), width, '    '),
     ...table([COLUMNS, ...rows], width),
     ...[...protectionTexts(path), ...share].flatMap((text) => wrap(printable(text), width - 2, '  ').map((line) => `  ${line}`)),
   ]

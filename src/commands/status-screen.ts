@@ -1,5 +1,5 @@
 import type { StatusDocument } from '../posture/document.ts'
-import { groupedPaths } from '../posture/path-report.ts'
+import { groupedPaths, plainText } from '../posture/path-report.ts'
 import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
@@ -200,7 +200,10 @@ function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[
 
 /** The routes to the resolvers in one line. */
 function routesText(paths: NonNullable<StatusDocument['paths']>): string {
-  const groups = groupedPaths(paths).map(({ resolvers, path }) => {
+  const groups = groupedPaths(paths).map((group) => {
+    const { resolvers, path } = group
+    const plain = plainText(group)
+    if (plain !== undefined) return plain
     const ids = [...new Set(resolvers.map(({ id }) => id))].join(', ')
     return path.route.length === 0 ? `${ids} directly` : `${ids} through ${path.route.map(({ name }) => name).join(', then ')}`
   })

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { StatusDocument } from '../posture/document.ts'
-import { groupedPaths, partyIn } from '../posture/path-report.ts'
+import { groupedPaths, partyIn, plainText } from '../posture/path-report.ts'
 import { explainBox } from './explain-box.ts'
 import { type Html, html, type Shown, trusted } from './html-template.ts'
 import type { Minute } from './sample.ts'
@@ -99,7 +99,7 @@ function paths({ paths = [] }: StatusDocument): Html {
     const ids = [...new Set(group.resolvers.map(({ id }) => id))].join(', ')
     const through = group.path.route.map(({ name }) => name).join(', then ')
     return group.path.knows.map((row, i) => [
-      i === 0 ? `${ids} ${through === '' ? 'directly' : `through ${through}`}` : '',
+      i === 0 ? (plainText(group) ?? `${ids} ${through === '' ? 'directly' : `through ${through}`}`) : '',
       partyIn(group, row.party),
       ...[row.address, row.names, row.timing, row.sizes].map((cell) => partyIn(group, cell)),
     ])

@@ -17,8 +17,16 @@ const cell = v.pipe(
 
 /** One route to a resolver, as a part of the status document. */
 export const pathDocument = v.object({
-  resolver: text('The id of the resolver in the trusted set.'),
-  over: v.pipe(v.array(v.picklist(TRANSPORT_NAMES)), is('The transports that take this route.')),
+  resolver: text(
+    'The id of the resolver in the trusted set; with `zones`: the server, as ADDRESS:PORT, or `link` for those of this network.',
+  ),
+  zones: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      is('The zones whose names this server is asked for without encryption. Absent: a resolver of the trusted set.'),
+    ),
+  ),
+  over: v.pipe(v.array(v.picklist(TRANSPORT_NAMES)), is('The transports that take this route; empty: DNS without encryption.')),
   route: v.pipe(
     v.array(
       v.object({
@@ -47,7 +55,7 @@ export const pathDocument = v.object({
   ),
   seal: v.pipe(
     v.object({
-      by: v.pipe(v.picklist(['tls', 'hpke', 'dnscrypt']), is('What protects the question on the whole route.')),
+      by: v.pipe(v.picklist(['tls', 'hpke', 'dnscrypt', 'nothing']), is('What protects the question on the whole route.')),
       authenticated: v.pipe(
         v.picklist(['ca', 'ca+spki', 'key', 'no']),
         is('How the resolver must prove its identity before a question is sent. key: only the holder of the private key can read it.'),
@@ -64,7 +72,7 @@ export const pathDocument = v.object({
   knows: v.pipe(
     v.array(
       v.object({
-        party: text('`this network`, `proxy NAME`, `relay NAME` or `resolver ID`.'),
+        party: text('`this network`, `proxy NAME`, `relay NAME`, `resolver ID`, `server ADDRESS:PORT` or `servers of this network`.'),
         address: v.pipe(cell, is('Whether it can know the address of this host.')),
         names: v.pipe(cell, is('Whether it can know the names that are asked for.')),
         timing: v.pipe(cell, is('Whether it can know when something is asked.')),

@@ -1,20 +1,39 @@
 import { isLoopback } from '../config/cidr.ts'
+import { parseListen } from '../config/listen-address.ts'
 import { HOP_KINDS, type Hop } from '../route.ts'
-import { type Hidden, hopParty, largestShare, type QueryPath, resolverParty, whoCanKnow } from '../who-knows.ts'
+import { type Hidden, hopParty, largestShare, type QueryPath, resolverParty, whoCanKnow, whoCanKnowPlain } from '../who-knows.ts'
 import type { StatusDocument } from './document.ts'
 import type { State } from './state.ts'
 import type { ShapingForce } from './verdict.ts'
 
 type PathReport = NonNullable<StatusDocument['paths']>[number]
 
-/** The routes to the resolvers as the document shows them. Pure. */
+/**
+ * The routes to the resolvers, and those to the servers that are asked without encryption, as the
+ * document shows them. Pure.
+ */
 export function pathsReport({ setup }: Pick<State, 'setup'>, force: ShapingForce): PathReport[] {
   const hidden = hiddenBy(setup, force)
   const share = largestShare(
     setup.generalSides.map((ids) => setup.resolvers.filter(({ id }) => ids.includes(id)).map(({ operator }) => operator)),
     setup.split,
   )
-  return setup.paths.map((path) => pathReport(path, hidden, share))
+  return [...setup.paths.map((path) => pathReport(path, hidden, share)), ...plainReports(setup.splitDns)]
+}
+
+/** The routes without encryption, one for each server, with its zones. */
+function plainReports(splitDns: State['setup']['splitDns']): readonly PathReport[] {
+  const zonesOf = new Map<string, string[]>()
+  for (const { zone, server } of splitDns) zonesOf.set(server, [...(zonesOf.get(server) ?? []), zone])
+  return [...zonesOf].map(([server, zones]) => ({
+    resolver: server,
+    zones,
+    over: [],
+    route: [],
+    seal: { by: 'nothing', authenticated: 'no' },
+    share: 1,
+    knows: [...whoCanKnowPlain(server, isLoopback(parseListen(server)?.address ?? ''))],
+  }))
 }
 
 /** What the shaping profile hides. A profile that is not in force hides nothing. */
@@ -75,6 +94,12 @@ export function partyIn({ resolvers, path }: PathGroup, text: string): string {
   return resolvers.length > 1 && text.endsWith(own) ? `${text.slice(0, -own.length)}${THE_RESOLVER}` : text
 }
 
+/** The zones that a group sends unencrypted, and to which server. Undefined: a trusted resolver. */
+export function plainText({ path: { zones, resolver } }: PathGroup): string | undefined {
+  if (zones === undefined) return undefined
+  return `${zones.join(', ')} unencrypted to ${resolver === 'link' ? 'the servers of this network' : resolver}`
+}
+
 /** Sentences about what protects the connection to each hop, and what protects the question. */
 export function protectionTexts({ route, seal }: PathReport): readonly string[] {
   const hops = route.map((hop, i) => {
@@ -93,5 +118,6 @@ const SEALS = {
   tls: 'TLS to the resolver',
   hpke: 'encrypted for the resolver alone (HPKE)',
   dnscrypt: 'encrypted for the resolver alone (DNSCrypt)',
+  nothing: 'not encrypted',
 } as const
 const PROOFS = { ca: 'its certificate', 'ca+spki': 'its certificate and a pin', key: 'its key', no: 'nothing' } as const

@@ -85,7 +85,10 @@ export const REASONS = {
     doc: 'Names of a forward zone are asked without encryption. The state is `exposed` unless `policy.allowCleartext` names each of these zones. This is not the setting `split`.',
     message: ({ zones }) =>
       `Names go unencrypted to ${zones.map(({ zone, server }) => `${server === 'link' ? 'the servers of this network' : server} (${zone})`).join(', ')}.`,
-    mend: 'Name encrypted resolvers for the zone ("to"). If cleartext is what you want, name the zone in policy.allowCleartext too.',
+    mend: ({ allowed }) =>
+      allowed
+        ? 'Nothing to fix: policy.allowCleartext allows it.'
+        : 'Name encrypted resolvers for the zone ("to"). If cleartext is what you want, name the zone in policy.allowCleartext too.',
   }),
   'clock-suspect': row({
     severity: 'bad',
