@@ -8,18 +8,10 @@ import { readSystemResolver } from '../system/system-resolver.ts'
 import type { TakeoverHost } from '../system/takeover/backend.ts'
 import { impossibleHere } from '../system/takeover/choose.ts'
 import { rejectedByPort } from '../system/takeover/enforce.ts'
-import {
-  applyPartsAgain,
-  disable,
-  type EnablePlan,
-  type EnableRequest,
-  enable,
-  planEnable,
-  recover,
-  takeoverStatus,
-} from '../system/takeover/procedure.ts'
+import { applyPartsAgain, disable, type EnablePlan, type EnableRequest, enable, planEnable, recover } from '../system/takeover/procedure.ts'
 import { pause } from '../system/takeover/proof.ts'
 import { forgetRepairs, repair } from '../system/takeover/repair.ts'
+import { takeoverStatus } from '../system/takeover/takeover-status.ts'
 import { findConfig, thisHost } from './running-service.ts'
 import { printable, printableJson } from './status-screen.ts'
 import { thisTakeoverHost } from './takeover-host.ts'

@@ -31,7 +31,7 @@ export function ownUnits({ program }: Pick<TakeoverHost, 'program'>): readonly P
 /**
  * Whether systemd waits for requests to repair. It does if it ran when these files were written.
  */
-export function isRepaired(files: readonly { readonly path: string }[]): boolean {
+export function hasRepairUnit(files: readonly { readonly path: string }[]): boolean {
   return files.some(({ path }) => path === `${UNIT_DIRECTORY}/${REPAIR_PATH_UNIT}`)
 }
 

@@ -25,3 +25,10 @@ export const OBSERVED = join(RUNTIME_DIRECTORY, 'observed.json')
 export const REPAIR_WANTED = '/run/enigm-dns/system-taken-over'
 /** Limit of repairs per minute. More would be a fight with another program, so they stop. */
 export const REPAIRS_A_MINUTE = 3
+
+/**
+ * The address at which the installed service listens, on port 53 (enigm-dns.socket). Every owner
+ * accepts it. `enigm-dns run` without an option listens on 127.0.0.53, which systemd-resolved
+ * refuses. An owner is the program that decides which DNS server the system uses.
+ */
+export const DEFAULT_ADDRESS = '127.0.0.55'

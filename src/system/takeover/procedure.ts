@@ -1,14 +1,12 @@
-import { lstatSync } from 'node:fs'
 import type { SocketAddress } from '../../config/listen-address.ts'
 import { EnigmError } from '../../errors.ts'
 import { SERVICE_UNIT } from '../units.ts'
-import type { Backend, BackendName, Bypass, Plan, TakeoverHost } from './backend.ts'
+import type { Backend, BackendName, Plan, TakeoverHost } from './backend.ts'
 import { backendOf, chooseBackend, partsOf, planned } from './choose.ts'
 import { latestFile } from './file.ts'
 import { armDeadman, disarmDeadman, exclusively } from './guard.ts'
 import {
   commit,
-  drifted,
   forgetPending,
   type Journal,
   type JournalChange,
@@ -20,13 +18,11 @@ import {
   undoChanges,
   writePending,
 } from './journal.ts'
-import { isRepaired, ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
-import { ENABLED, PENDING } from './places.ts'
-import { answers, pause, proveWays, proveWithin, upstreamFault } from './proof.ts'
+import { hasRepairUnit, ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
+import { DEFAULT_ADDRESS, ENABLED, PENDING } from './places.ts'
+import { pause, proveWithin, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
-/** The default listen address of the service. Every owner accepts it with port 53. */
-export const DEFAULT_ADDRESS = '127.0.0.55'
 const START_MS = 8000
 const PROOF_MS = 2500
 
@@ -42,7 +38,7 @@ export type Enabled =
   | { readonly outcome: 'proven'; readonly journal: Journal; readonly again: boolean; readonly notes: readonly string[] }
   | { readonly outcome: 'rolled-back'; readonly reasons: readonly string[]; readonly foreign: readonly string[] }
 
-/** The plan of `enable`, and its owner. */
+/** The plan of `enable`, and the program that decides about the DNS of this system. */
 export interface EnablePlan extends Plan {
   readonly backend: BackendName
   readonly owner: string
@@ -71,12 +67,12 @@ export async function planEnable(host: TakeoverHost, { vpnDns, parts }: EnableRe
   const address = running ? addressFor(backend, host.listens()) : DEFAULT_ADDRESS
   const plan = await planned(host, backend, { address, vpnDns }, partsOf(parts))
   const changes = [...(systemd ? ownUnits(host) : []), ...plan.changes]
-  return { ...plan, changes, notes: [...plan.notes, ...lasting(changes)], backend: backend.name, owner, address }
+  return { ...plan, changes, notes: [...plan.notes, ...withoutSystemdNotes(changes)], backend: backend.name, owner, address }
 }
 
-/** Sentences about what a person must do if no systemd runs. */
-function lasting(changes: readonly { readonly path: string }[]): readonly string[] {
-  if (isRepaired(changes)) return []
+/** Sentences about what a person must do, if the change has no unit that repairs it. */
+function withoutSystemdNotes(changes: readonly { readonly path: string }[]): readonly string[] {
+  if (hasRepairUnit(changes)) return []
   return [
     'No systemd runs here. Nothing starts the service at boot. If another program changes the DNS of the system, nothing repairs that: run sudo enigm-dns system enable again.', // biome-ignore format: one note
   ]
@@ -102,7 +98,8 @@ function addressFor(backend: Backend, listens: readonly SocketAddress[]): string
 /**
  * Makes the system use this service. It proves that the service answers, makes the change, and
  * proves that names arrive. If one of these fails, everything is restored. Rejects with an
- * EnigmError `state` if the change is refused; then nothing is changed.
+ * EnigmError `state` if the change is refused. An earlier change may have been undone by then; of
+ * this one nothing is left.
  */
 export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enabled> {
   return exclusively(host, 'wait', async () => {
@@ -128,14 +125,14 @@ export function enable(host: TakeoverHost, request: EnableRequest): Promise<Enab
     }
     host.step('journal')
     writePending(journal)
-    return switchOver(host, journal, plan.notes)
+    return enableFrom(host, journal, plan.notes)
   })
 }
 
 /**
  * Handles a change that is already enabled: repairs what was changed since then, and proves it
- * again. Undefined: this did not help, or another program is the owner now, and the old change is
- * undone.
+ * again. Undefined: the owner or the parts are not the same any more, or the repair did not help.
+ * The old change is then undone.
  */
 async function enableAgain(host: TakeoverHost, journal: Journal, request: EnableRequest): Promise<Enabled | undefined> {
   const { backend } = await chooseBackend(host)
@@ -148,7 +145,7 @@ async function enableAgain(host: TakeoverHost, journal: Journal, request: Enable
     if (quick.length > 0) await applyAll(host, wanted)
     if (quick.length === 0 || (await proof(host, wanted, PROOF_MS)).length === 0) {
       rewriteEnabled(wanted)
-      return { outcome: 'proven', journal: wanted, again: true, notes: lasting(journal.changes) }
+      return { outcome: 'proven', journal: wanted, again: true, notes: withoutSystemdNotes(journal.changes) }
     }
   }
   await reopen(journal, newId(host))
@@ -158,21 +155,23 @@ async function enableAgain(host: TakeoverHost, journal: Journal, request: Enable
 
 const newId = (host: TakeoverHost) => Buffer.from(host.random.bytes(8)).toString('hex')
 
-async function switchOver(host: TakeoverHost, journal: Journal, notes: readonly string[]): Promise<Enabled> {
+/** Makes the change of a pending `journal`, unless the service is not ready. */
+async function enableFrom(host: TakeoverHost, journal: Journal, notes: readonly string[]): Promise<Enabled> {
   const refused = await readyFault(host, journal)
   if (refused !== undefined) {
     await undoPending(host, 'now')
     throw new EnigmError('state', refused)
   }
+  // The deadman is a timer that undoes the change if this process dies.
   host.step('deadman')
   const switching = { ...journal, switched: true }
   writePending(switching)
   const unarmed = await armDeadman(host, journal.id)
   if (unarmed !== undefined) {
     await undoPending(host, 'now')
-    throw new EnigmError('state', `a change that fails could not be undone: ${unarmed}`)
+    throw new EnigmError('state', `the timer that would undo a failed change cannot be set: ${unarmed}`)
   }
-  const reasons = await switched(host, switching).catch((error: unknown) => [
+  const reasons = await applyAndProve(host, switching).catch((error: unknown) => [
     error instanceof Error ? error.message : 'an unexpected fault',
   ])
   if (reasons.length > 0) {
@@ -209,7 +208,7 @@ async function readyFault(host: TakeoverHost, journal: Journal): Promise<string 
 }
 
 /** Makes the change and tests it. Returns the reasons against keeping it. */
-async function switched(host: TakeoverHost, journal: Journal): Promise<readonly string[]> {
+async function applyAndProve(host: TakeoverHost, journal: Journal): Promise<readonly string[]> {
   host.step('switch')
   makeChanges(journal, host.step)
   host.step('apply')
@@ -236,8 +235,8 @@ async function proof(host: TakeoverHost, journal: Journal, limitMs: number): Pro
 }
 
 /**
- * Applies the parts again that were switched together with the DNS. Called after a boot or a
- * restart of the service, which may have another user now.
+ * Applies the optional parts again that were switched together with the DNS (`TakeoverPart` in
+ * backend.ts). Called after a boot or a restart of the service, which may run as another user now.
  */
 export async function applyPartsAgain(host: TakeoverHost): Promise<void> {
   const endMs = host.clock.nowMs() + START_MS
@@ -255,11 +254,17 @@ export type Disabled =
       readonly outcome: 'disabled'
       /** Paths that another program has changed since then. They stay as they are. */
       readonly foreign: readonly string[]
-      /** Whether another program's configuration still names us. Then the service continues. */
+      /**
+       * Whether the system's configuration still has our address, because `foreign` files stay.
+       * Then the service continues.
+       */
       readonly stillNamed: boolean
     }
 
-/** Undoes the change, makes the owner regenerate its own files, and then stops what it started. */
+/**
+ * Undoes the change, makes the owner regenerate its own files, and then stops the service, if
+ * `enable` had started it and nothing uses it any more. `named`: see `undoPending`.
+ */
 export function disable(host: TakeoverHost, named: (address: string) => boolean): Promise<Disabled> {
   return exclusively(host, 'wait', async () => {
     const journal = readJournal(ENABLED)
@@ -280,8 +285,9 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
 }
 
 /**
- * Undoes an unfinished change, if there is one. `late`: only the change with this id, because its
- * time is over. `boot`: no program has read the files yet.
+ * Undoes an unfinished change, if there is one. `now`: waits for a process that works on it. The
+ * other two end such a process. `late`: undoes only the change with this id, because its time is
+ * over. `boot`: notifies no program, because none has read the files yet.
  */
 export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly string[]> {
   const due = () => {
@@ -295,8 +301,8 @@ export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readon
 
 /**
  * Undoes the pending journal. At boot no program has read the files yet, so none is notified.
- * Returns the paths that another program has changed. `named`: whether the system still uses an
- * address; then the service keeps running.
+ * Returns the paths that another program has changed: they stay. `named`: whether the system's
+ * configuration still has an address. If so, and if such a path stays, the service keeps running.
  */
 async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (address: string) => boolean): Promise<readonly string[]> {
   const journal = readJournal(PENDING)
@@ -317,77 +323,8 @@ async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (ad
   return foreign
 }
 
+/**
+ * What to restore for each change: the former content. If resolv.conf is a plain file, it gets the
+ * servers of the newest leases instead, if these are others.
+ */
 const latest = ({ backend }: Journal) => (backend === 'file' ? latestFile : ({ before }: JournalChange) => before)
-
-/** Whether the system uses this service, and the evidence. */
-export interface TakeoverStatus {
-  readonly enabled: boolean
-  readonly backend: BackendName
-  readonly address: string
-  readonly proven: boolean
-  readonly owner: string
-  readonly bypasses: readonly Bypass[]
-  /** Sentences that say why it is not proven. */
-  readonly faults: readonly string[]
-  /** Whether the service could report which names arrived. */
-  readonly told: boolean
-  /** Whether systemd repairs changes by other programs. */
-  readonly repaired: boolean
-  /** Whether there is an unfinished change. */
-  readonly pending: boolean
-  /** The paths that a disable would restore. */
-  readonly files: readonly string[]
-}
-
-/** Checks whether the system uses this service: looks up names over every path. Changes nothing. */
-export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus> {
-  // The journal is read first, so that a user without read permission gets that error.
-  const journal = readJournal(ENABLED)
-  const pending = lstatSync(PENDING, { throwIfNoEntry: false }) !== undefined
-  if (journal === undefined) {
-    const { backend, owner } = await chooseBackend(host)
-    return {
-      enabled: false,
-      backend: backend.name,
-      address: DEFAULT_ADDRESS,
-      proven: false,
-      owner,
-      bypasses: [],
-      faults: [],
-      told: true,
-      repaired: true,
-      pending,
-      files: pending ? (readJournal(PENDING)?.changes ?? []).map(({ path }) => path) : [],
-    }
-  }
-  // If systemd holds the sockets, a query starts the service.
-  const runs = host.listens().length > 0 || (await answers(host, journal.address))
-  const backend = backendOf(journal.backend)
-  const [{ told, faults: lost }, found, bypasses, decides] = await Promise.all([
-    proveWays(host),
-    Promise.all([backend, ...partsOf(journal.parts)].map((one) => one.verify(host, journal))),
-    backend.bypasses(host, journal),
-    chooseBackend(host),
-  ])
-  const moved = decides.backend.name === journal.backend ? [] : [`${decides.owner} decides now, and not ${journal.owner} as before.`]
-  const changed = drifted(journal).map(({ path }) => `${path} was changed by somebody else.`)
-  const others = [...moved, ...changed, ...found.flat()]
-  const faults = [...(runs ? [] : [stopped(others.length === 0)]), ...others, ...(runs && told ? lost : [])]
-  const { address } = journal
-  return {
-    enabled: true,
-    backend: journal.backend,
-    address,
-    proven: told && faults.length === 0,
-    owner: decides.owner,
-    bypasses,
-    faults,
-    told,
-    repaired: isRepaired(journal.changes),
-    pending,
-    files: journal.changes.map(({ path }) => path),
-  }
-}
-
-const stopped = (alone: boolean) =>
-  `The service does not run${alone ? ', and no name resolves' : ''}. Start it, or run: sudo enigm-dns system disable`

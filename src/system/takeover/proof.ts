@@ -49,7 +49,7 @@ const UNTOLD: Proof = { told: false, faults: ['The service does not say what arr
  * resolv.conf, over UDP and TCP. A server on another host is a fault and is not asked. Never
  * rejects.
  */
-export async function proveWays(host: TakeoverHost): Promise<Proof> {
+export async function provePaths(host: TakeoverHost): Promise<Proof> {
   const ways: Promise<string | undefined | 'untold'>[] = [byGetaddrinfo(host), byResolved(host), ...byResolvConf(host)]
   const found = await Promise.all(ways)
   if (found.includes('untold')) return UNTOLD
@@ -57,14 +57,14 @@ export async function proveWays(host: TakeoverHost): Promise<Proof> {
 }
 
 /**
- * Repeats `proveWays` until there is no fault or `limitMs` is over. Owners write their files some
+ * Repeats `provePaths` until there is no fault or `limitMs` is over. Owners write their files some
  * time after they report success.
  */
 export async function proveWithin(host: TakeoverHost, limitMs: number, more: () => Promise<readonly string[]>): Promise<Proof> {
   const endMs = host.clock.nowMs() + limitMs
   for (;;) {
     const objections = await more()
-    const proof = objections.length > 0 ? { told: true, faults: objections } : await proveWays(host)
+    const proof = objections.length > 0 ? { told: true, faults: objections } : await provePaths(host)
     if (!proof.told || proof.faults.length === 0 || host.clock.nowMs() >= endMs) return proof
     await pause(host.clock, PAUSE_MS)
   }

@@ -3,7 +3,7 @@ import type { Emit } from '../../events.ts'
 import { replaceFile } from '../../files/writing.ts'
 import type { RunCommand } from '../run-command.ts'
 import { fingerprint, type Observed, observe, observedAt, type PublicState, readPublicState } from './observe.ts'
-import { isRepaired } from './own-units.ts'
+import { hasRepairUnit } from './own-units.ts'
 import { REPAIR_WANTED, REPAIRS_A_MINUTE } from './places.ts'
 
 /** The interval of checks of files. The system must use this service again within 2 s. */
@@ -61,7 +61,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
 
   const report = (state: PublicState | undefined, { takenBy, bypasses, gaveUp: rootGaveUp }: Observed) => {
     const over = gaveUp || rootGaveUp === true
-    const taken = state !== undefined && !isRepaired(state.files) ? 'left' : over ? 'given-up' : 'taken'
+    const taken = state !== undefined && !hasRepairUnit(state.files) ? 'left' : over ? 'given-up' : 'taken'
     const word = state === undefined ? 'off' : takenBy === undefined ? 'held' : taken
     const event = { type: 'seen.takeover', state: word, by: takenBy ?? state?.owner ?? '', bypasses } as const
     const text = JSON.stringify(event)
@@ -119,7 +119,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
       looking = false
       if (stopped) return
       // Without systemd nothing waits for requests.
-      if (isRepaired(state.files)) answer(observed, fresh)
+      if (hasRepairUnit(state.files)) answer(observed, fresh)
       report(state, observed)
       // Until it is repaired, each poll makes a full check.
       if (observed.takenBy !== undefined && !gaveUp && observed.blind !== true) seen = ''
