@@ -103,15 +103,15 @@ export class Job implements Ask {
   #waits = false
 
   /**
-   * `done` receives the outcome once. `start` begins the job. `below`: the stage that asks this
-   * question, and the job for which it asks.
+   * `done` receives the outcome once. `start` begins the job. `askedBy`: the stage that asks this
+   * question, and the job for which it asks. The question then starts below that stage.
    */
   constructor(
     stages: readonly Stage[],
     query: Query,
     { purpose, deadlineMs, givesWay }: Ask,
     done: (outcome: Outcome) => void,
-    below?: { readonly stage: Stage; readonly parent: Job },
+    askedBy?: { readonly stage: Stage; readonly parent: Job },
   ) {
     this.query = query
     this.purpose = purpose
@@ -119,9 +119,9 @@ export class Job implements Ask {
     this.givesWay = givesWay
     this.#stages = stages
     this.#done = done
-    this.#top = below === undefined ? 0 : stages.indexOf(below.stage) + 1
+    this.#top = askedBy === undefined ? 0 : stages.indexOf(askedBy.stage) + 1
     this.#at = this.#top
-    this.#deep = below === undefined ? 0 : below.parent.#deep + 1
+    this.#deep = askedBy === undefined ? 0 : askedBy.parent.#deep + 1
   }
 
   /** Whether the client has its answer. */

@@ -135,7 +135,10 @@ export interface Answer {
    */
   readonly ttlAts?: readonly number[]
 }
-/** What made an answer. `policy`: a rule of this program (a list, `answers`, a local name). */
+/**
+ * What made an answer. `policy`: a rule of this program (a list, `hosts`, `answers`, a local name).
+ * The setting `policy` and its gate make no answers.
+ */
 export type Source =
   | 'policy'
   | 'failure'

@@ -210,6 +210,9 @@ t.test('entries of the audit log: their kinds and fields, and the hash that chai
 
 t.test('reasons, signals, and the names and labels of metrics', { timeout: 60_000 }, async (t) => {
   holds(t, 'reasons', Object.keys(REASONS).toSorted())
+  const alsoErrors = Object.keys(REASONS).filter((code) => Object.hasOwn(Object(written.errors), code))
+  const certificate = ['expired', 'name', 'not-yet-valid', 'untrusted'].map((what) => `certificate-${what}`)
+  t.same(alsoErrors.toSorted(), [...certificate, 'clock-suspect', 'pin-mismatch', 'portal-suspected'], 'each reports exactly this error')
   holds(t, 'signals', SIGNAL_NAMES)
   const text = await record(5)
   const documents = [...text.matchAll(/^\S+ status (.*)$/gm)].map(([, json = '']) => JSON.parse(json) as StatusDocument)
