@@ -16,7 +16,7 @@ const RUNIT = { '/etc/sv/enigm-dns/run': readmeRecipe('runit'), '/etc/sv/enigm-d
 t.setTimeout(300_000)
 const image = await insideLab(t, import.meta.url)
 if (image !== undefined) {
-  const chroot = 'dpkg --unpack --force-all /debs/runit_*.deb /debs/openrc_*.deb /debs/librc1_*.deb /debs/libeinfo1_*.deb >/dev/null 2>&1'
+  const chroot = 'dpkg --unpack --force-all /debs/runit_*.deb /debs/openrc_*.deb /debs/librc1*.deb /debs/libeinfo1*.deb >/dev/null 2>&1'
   const files = { ...FILES, ...RUNIT }
   const home = await bootAtHome({ image, project: PROJECT_ROOT, authority: await createAuthority(), chroot, files })
   t.teardown(() => home.stop())

@@ -5,6 +5,7 @@ import { targetOf, textOf } from '../../files/reading.ts'
 import type { Backend, TakeoverHost } from './backend.ts'
 import type { Journal } from './journal.ts'
 import { dockerBypass, nameserversIn } from './links.ts'
+import { ENABLED } from './places.ts'
 import { hasSystemd } from './units.ts'
 
 /**
@@ -18,12 +19,16 @@ const WANTED = `/etc/systemd/system/sysinit.target.wants/${UNIT}`
 const RESOLV_CONF = '/etc/resolv.conf'
 const PLACES = ['/usr/sbin/resolvconf', '/sbin/resolvconf', '/usr/bin/resolvconf', '/usr/local/sbin/resolvconf']
 
-/** The unit that adds our record at boot, because records are in /run. */
+/**
+ * The unit that adds our record at boot, because records are in /run. systemd reads it before an
+ * unfinished change is undone, and would start it although its file is gone by then.
+ */
 const unit = (address: string, command: string) => `[Unit]
 Description=Have resolvconf name enigm-dns at boot
 Documentation=man:enigm-dns-system(1)
+ConditionPathExists=${ENABLED}
 DefaultDependencies=no
-After=local-fs.target resolvconf.service
+After=local-fs.target resolvconf.service enigm-dns-recover.service
 Before=networking.service NetworkManager.service network-pre.target
 [Service]
 Type=oneshot

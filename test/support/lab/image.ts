@@ -28,7 +28,9 @@ const PACKAGES = [
   ...['isc-dhcp-client', 'ifupdown', 'iproute2', 'nftables', 'bind9-dnsutils', 'procps', 'dnsmasq-base'],
 ]
 /** Lie in /debs of an image, for a machine that has them in place of something else. */
-const BESIDE = ['dhcpcd-base', 'openresolv', 'resolvconf', 'runit', 'openrc', 'librc1', 'libeinfo1']
+const BESIDE = ['dhcpcd-base', 'openresolv', 'resolvconf', 'runit', 'openrc']
+/** The same, with names that differ from release to release: those that exist. */
+const BESIDE_IF_ANY = ['librc1', 'libeinfo1', 'librc1t64', 'libeinfo1t64']
 const SLIM = ['man', 'locale', 'doc'].map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`)
 
 const IMAGE = 'ENIGM_DNS_LAB_IMAGE'
@@ -118,7 +120,8 @@ async function build(image: string, codename: string, sources: string): Promise<
   const [unfinished, list] = [`${image}.unfinished`, `${image}.sources`]
   await discard(unfinished)
   writeFileSync(list, sources)
-  const debs = `mkdir -p "$1/debs" && cd "$1/debs" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download ${BESIDE.join(' ')}`
+  const get = `export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG; apt-get download ${BESIDE.join(' ')}`
+  const debs = `mkdir -p "$1/debs" && cd "$1/debs" && ${get} && for p in ${BESIDE_IF_ANY.join(' ')}; do apt-get download $p || true; done`
   const links = 'rm -f "$1/etc/resolv.conf" && ln -s ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"; : > "$1/etc/machine-id"'
   const apt = ['Acquire::Languages "none"', 'APT::Install-Recommends "false"', ...(await proxies())].map((o) => `--aptopt=${o}`)
   const hooks = [debs, links].map((hook) => `--customize-hook=${hook}`)
