@@ -13,6 +13,7 @@ import { isRecord } from './files/json.ts'
 import { localRule } from './local-names/special-names.ts'
 import type { Question, View } from './resolve.ts'
 import { Dns64 } from './rules/dns64.ts'
+import { appliesAt } from './rules/list-times.ts'
 import { type OwnVerdict, ownVerdict, questionFor } from './rules/own-answers.ts'
 import { type OwnMatch, OwnNames, reverseName } from './rules/own-names.ts'
 import { sidesOf } from './rules/sides.ts'
@@ -76,12 +77,32 @@ export function cacheCommand({ question, client }: ExplainInput): string {
   return `cached ${textFromType(question.type)} ${textFromName(nameOf(question))} ${client}`
 }
 
-/** The cache entry of the running service, from its reply to `cacheCommand`. */
-export function cacheStep(reply: unknown): ExplainStep {
-  if (!isRecord(reply)) return { stage: 'cache', verdict: 'unknown', rule: 'no service answers' }
+/**
+ * The cache entry of the running service, from its reply to `cacheCommand`. `why`: why there is no
+ * reply.
+ */
+export function cacheStep(reply: unknown, why = 'no service answers'): ExplainStep {
+  if (!isRecord(reply)) return { stage: 'cache', verdict: 'unknown', rule: why }
   if (typeof reply.leftS !== 'number') return { stage: 'cache', verdict: 'absent' }
-  return { stage: 'cache', verdict: reply.leftS > 0 ? 'fresh' : 'stale', rule: `${rcodeText(Number(reply.rcode))}, ${reply.leftS} s left` }
+  const list = typeof reply.list === 'string' ? reply.list : undefined
+  const kept = `${rcodeText(Number(reply.rcode))}, ${reply.leftS > 0 ? `${reply.leftS} s left` : `expired ${-reply.leftS} s ago`}`
+  return {
+    stage: 'cache',
+    verdict: reply.leftS > 0 ? 'fresh' : 'stale',
+    ...(list === undefined ? {} : { list }),
+    rule: list === undefined ? kept : `${kept}, blocked by list ${list}`,
+  }
 }
+
+/** The verdict in words. */
+export function verdictText({ verdict, steps }: Pick<Explanation, 'verdict' | 'steps'>): string {
+  if (verdict === 'blocked') return 'would be blocked'
+  if (verdict === 'unknown') return 'cannot tell'
+  if (steps.at(-1)?.rule === ANSWER_IS_CHECKED) return 'would be answered, unless a list blocks what the answer contains'
+  return steps.some((step) => step.verdict === 'fresh') ? 'would be answered from the cache' : 'would be answered'
+}
+
+const ANSWER_IS_CHECKED = 'the answer is checked too: its aliases, hosts and addresses'
 
 const nameOf = ({ lower }: Question) => lower.subarray(0, lower.length - 4)
 
@@ -99,7 +120,23 @@ export async function explain(loaded: Loaded, input: ExplainInput, cache: Explai
   }
   steps.push(cache)
   const end = await walk(loaded, input, viewOf(loaded, client), steps)
-  return { ...shown, verdict: end.verdict, steps, ...(end.route === undefined ? {} : { route: end.route }) }
+  const route = end.route === undefined ? {} : { route: end.route }
+  if (end.route !== undefined && cache.verdict === 'fresh') return { ...shown, ...fromCache(cache, steps), ...route }
+  return { ...shown, verdict: end.verdict, steps, ...route }
+}
+
+/**
+ * The explanation of a question that would be sent if its answer were not in the cache. A list may
+ * have blocked that answer for what it contains.
+ */
+function fromCache({ list }: ExplainStep, steps: readonly ExplainStep[]): Pick<Explanation, 'verdict' | 'steps'> {
+  const others = steps.filter(({ rule }) => rule !== ANSWER_IS_CHECKED)
+  const passing = others.map((step) => (step.verdict === 'asks' ? { ...step, verdict: 'passes' as const } : step))
+  if (list === undefined) return { verdict: 'answered', steps: passing }
+  return {
+    verdict: 'blocked',
+    steps: [...passing, { stage: 'lists', verdict: 'blocks', list, rule: 'an alias, a host or an address in the answer' }],
+  }
 }
 
 interface End {
@@ -136,6 +173,8 @@ async function below(loaded: Loaded, input: ExplainInput, view: View, steps: Exp
   steps.push(
     cleartext === undefined ? resolverStep(loaded, to) : { stage: 'resolver', verdict: 'asks', rule: `${cleartext}, without encryption` },
   )
+  if (listed !== undefined && listed.list === undefined && blocksAnswers(loaded, view))
+    steps.push({ stage: 'lists', verdict: 'unknown', rule: ANSWER_IS_CHECKED })
   return { verdict: 'answered', route: { to, ...(zone === undefined ? {} : { zone }), ...(cleartext === undefined ? {} : { cleartext }) } }
 }
 
@@ -173,6 +212,16 @@ async function listStep({ config }: Loaded, { question, client }: ExplainInput, 
   if (unread === undefined) return { stage: 'lists', verdict: 'passes' }
   const { file, url } = config.lists.find(({ id }) => id === unread) ?? {}
   return { stage: 'lists', verdict: 'unknown', list: unread, source: file ?? url ?? '', rule: 'it cannot be read' }
+}
+
+/** Whether a list of a view that applies now may block an answer for what it contains. */
+function blocksAnswers({ config }: Loaded, view: View): boolean {
+  const ids = config.views[view - 1]?.lists
+  const wallMs = systemClock().wallMs()
+  return config.lists.some(
+    ({ id, action, when }) =>
+      action === 'block' && (ids === undefined || ids.includes(id)) && (when === undefined || appliesAt(when, wallMs)),
+  )
 }
 
 interface OwnStep {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../src/config/load.ts'
-import { cacheCommand, cacheStep, explain, explainInput } from '../src/explain.ts'
+import { cacheCommand, cacheStep, explain, explainInput, verdictText } from '../src/explain.ts'
 
 const RESOLVERS = ['one', 'two'].map((id) => ({
   id,
@@ -21,12 +21,12 @@ async function scene(t: Test, config: object, files: Readonly<Record<string, str
   for (const [name, text] of Object.entries(files)) write(name, text)
   const loaded = await loadConfig(join(dir, 'config.json'))
   /** The explanation, its steps each in one line. */
-  const said = async (name: string, type = 'A', client = '127.0.0.1') => {
-    const found = await explain(loaded, explainInput(name, type, client), cacheStep({}))
+  const said = async (name: string, type = 'A', client = '127.0.0.1', held: object = {}) => {
+    const found = await explain(loaded, explainInput(name, type, client), cacheStep(held))
     const steps = found.steps.map(({ stage, verdict, source, line, rule }) =>
       [stage, verdict, source?.replace(`${dir}/`, ''), line, rule].filter((one) => one !== undefined).join(' '),
     )
-    return { ...found, steps: steps.filter((step) => step !== 'cache absent') }
+    return { ...found, inWords: verdictText(found), steps: steps.filter((step) => step !== 'cache absent') }
   }
   return { said, dir }
 }
@@ -88,7 +88,10 @@ t.test('a list that blocks or allows: its file, line and rule; one that cannot b
   t.match(blocked, { verdict: 'blocked', steps: ['answers passes', 'lists blocks ads.txt 2 ||ads.example^'] })
   t.match((await said('one.example')).steps[1], 'lists blocks ads.txt 3 0.0.0.0 one.example')
   t.match(await said('ok.ads.example'), { verdict: 'answered', steps: ['answers passes', 'lists passes mine.txt 1 ok.ads.example'] })
-  t.match(await said('other.example'), { verdict: 'answered', steps: ['answers passes', 'lists passes'] })
+  t.match(await said('other.example'), {
+    verdict: 'answered',
+    steps: ['answers passes', 'lists passes', 'local-names passes', /^route/, /^resolver/, /^lists unknown/],
+  })
   rmSync(join(dir, 'ads.txt'))
   t.match(await said('other.example'), { verdict: 'unknown', steps: ['answers passes', 'lists unknown ads.txt it cannot be read'] })
 })
@@ -124,10 +127,53 @@ t.test('a made address of DNS64 leads to the name of its IPv4 address', async (t
 
 t.test('what is in memory', async (t) => {
   t.strictSame(cacheStep({ leftS: 30, rcode: 3 }), { stage: 'cache', verdict: 'fresh', rule: 'NXDOMAIN, 30 s left' })
-  t.strictSame(cacheStep({ leftS: -5, rcode: 0 }), { stage: 'cache', verdict: 'stale', rule: 'NOERROR, -5 s left' })
+  t.strictSame(cacheStep({ leftS: -5, rcode: 0 }), { stage: 'cache', verdict: 'stale', rule: 'NOERROR, expired 5 s ago' })
   t.strictSame(cacheStep({ kept: false }), { stage: 'cache', verdict: 'absent' })
   t.strictSame(cacheStep(undefined), { stage: 'cache', verdict: 'unknown', rule: 'no service answers' })
+  t.match(cacheStep({ leftS: 30, rcode: 3, list: 'ads' }), {
+    verdict: 'fresh',
+    list: 'ads',
+    rule: 'NXDOMAIN, 30 s left, blocked by list ads',
+  })
+  t.match(cacheStep(undefined, 'no permission').rule, 'no permission')
   t.equal(cacheCommand(explainInput('WWW.example', 'https', '::1')), 'cached HTTPS www.example. ::1')
+})
+
+t.test('a name whose answer a list may block: that the answer is checked too, and what was found about a cached one', async (t) => {
+  const lists = [
+    { id: 'ads', file: 'ads' },
+    { id: 'mine', file: 'mine', action: 'allow' },
+  ]
+  const views = [
+    { id: 'free', clients: ['10.0.0.0/8'], lists: ['mine'] },
+    { id: 'all', clients: ['192.168.0.0/16'] },
+  ]
+  const config = { allowFrom: ['0.0.0.0/0'], lists, views }
+  const { said } = await scene(t, config, { ads: '||ads.example^\n203.0.113.0/24\n', mine: 'ok.example\n' })
+  const unless = /^would be answered, unless a list blocks/
+  for (const client of ['127.0.0.1', '192.168.1.1']) {
+    const found = await said('cn.example', 'A', client)
+    t.match(found.inWords, unless)
+    t.equal(found.steps.at(-1), 'lists unknown the answer is checked too: its aliases, hosts and addresses')
+    t.equal(found.verdict, 'answered')
+  }
+  const isChecked = async (name: string, client = '127.0.0.1') =>
+    (await said(name, 'A', client)).steps.some((step) => step.includes('checked too'))
+  t.notOk(await isChecked('ok.example'), 'an allowed name is answered whatever it leads to')
+  t.notOk(await isChecked('cn.example', '10.1.1.1'), 'no list of this view blocks')
+  t.notOk(await isChecked('www.ads.example'))
+  const blocked = await said('cn.example', 'A', '127.0.0.1', { leftS: 40, rcode: 3, list: 'ads' })
+  t.equal(blocked.verdict, 'blocked')
+  t.equal(blocked.steps.at(-1), 'lists blocks an alias, a host or an address in the answer')
+  const fresh = await said('cn.example', 'A', '127.0.0.1', { leftS: 40, rcode: 0 })
+  t.equal(fresh.verdict, 'answered')
+  t.equal(fresh.inWords, 'would be answered from the cache')
+  t.notOk(
+    fresh.steps.some((step) => / asks |checked too/.test(step)),
+    'nobody is asked',
+  )
+  const stale = await said('cn.example', 'A', '127.0.0.1', { leftS: -4, rcode: 0 })
+  t.ok(stale.steps.some((step) => step.startsWith('resolver asks')))
 })
 
 t.test('bad usage', async (t) => {

@@ -1,6 +1,6 @@
 import type { Clock, Random } from '../clock.ts'
 import { u32 } from '../dns/octets.ts'
-import { EnigmError } from '../errors.ts'
+import { type Ede, EnigmError } from '../errors.ts'
 import type { Job, Outcome, Stage } from '../job.ts'
 import { isFromServer, type Side, type View } from '../resolve.ts'
 import { AnswerCache, type CacheOptions } from './answer-cache.ts'
@@ -25,6 +25,8 @@ export interface HeldAnswer {
   /** Fresh for this long, or expired if negative. */
   readonly leftS: number
   readonly rcode: number
+  /** The id of the list that blocked the name or the answer. Absent: none did. */
+  readonly list?: string
 }
 
 /**
@@ -39,9 +41,15 @@ export function heldAnswer(cache: AnswerCache, lower: Uint8Array, view: View, no
     const entry = cache.get(asked, nowMs) ?? cache.stale(asked, nowMs)
     const leftS = entry === undefined ? undefined : Math.ceil((entry.expiresAtMs - nowMs) / 1000)
     if (entry !== undefined && leftS !== undefined && leftS > (best?.leftS ?? Number.NEGATIVE_INFINITY))
-      best = { leftS, rcode: entry.rcode }
+      best = { leftS, rcode: entry.rcode, ...blockedBy(entry.ede) }
   }
   return best
+}
+
+/** The list in the extended error of a blocked answer. */
+function blockedBy(ede: Ede | undefined): { readonly list?: string } {
+  const [, list] = /^list ([\w-]+)$/.exec(ede?.text ?? '') ?? []
+  return list === undefined ? {} : { list }
 }
 
 /** A random seed for the hash table of a cache. */

@@ -2,7 +2,16 @@ import { Command } from 'commander'
 import type { Clock } from '../clock.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { cacheCommand, cacheStep, type ExplainInput, type ExplainStep, type Explanation, explain, explainInput } from '../explain.ts'
+import {
+  cacheCommand,
+  cacheStep,
+  type ExplainInput,
+  type ExplainStep,
+  type Explanation,
+  explain,
+  explainInput,
+  verdictText,
+} from '../explain.ts'
 import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { problemsText } from './check-screen.ts'
@@ -82,22 +91,19 @@ const EXIT_OF = { answered: EXIT.good, blocked: EXIT.notAsWished, unknown: EXIT.
  * from this user.
  */
 async function inMemory(input: ExplainInput, service: RunningService | undefined, host: Host, clock: Clock): Promise<ExplainStep> {
-  if (service === undefined || !acceptsCommands(service, host)) return cacheStep(undefined)
+  if (service === undefined) return cacheStep(undefined)
+  if (!acceptsCommands(service, host))
+    return cacheStep(undefined, 'the service accepts no commands from this user; run this as its user or root')
   return cacheStep(await sendCommand(controlPath(service.statusFile), cacheCommand(input), clock, CACHE_LIMIT_MS))
 }
 
-const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
-  answered: 'would be answered',
-  blocked: 'would be blocked',
-  unknown: 'cannot tell',
-}
-
 /** Formats an explanation as lines for a terminal. */
-function explanationText({ name, type, verdict, steps }: Explanation): string {
+function explanationText(found: Explanation): string {
+  const { name, type, steps } = found
   const lines = steps.map(({ stage, verdict: stepVerdict, list, source, line, rule }) => {
     const listText = list === undefined ? '' : `list ${list}, `
     const place = source === undefined ? '' : `  ${listText}${source}${line === undefined ? '' : ` line ${line}`}`
     return `  ${stage.padEnd(11)}  ${stepVerdict.padEnd(7)}${place}${rule === undefined ? '' : `  ${source === undefined ? rule : `(${rule})`}`}`.trimEnd()
   })
-  return `${[`${name} ${type}: ${VERDICTS[verdict]}`, ...lines].map(printable).join('\n')}\n`
+  return `${[`${name} ${type}: ${verdictText(found)}`, ...lines].map(printable).join('\n')}\n`
 }

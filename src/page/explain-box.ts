@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { asEnigmError } from '../errors.ts'
-import { type ExplainInput, type Explanation, explainInput } from '../explain.ts'
+import { type ExplainInput, type Explanation, explainInput, verdictText } from '../explain.ts'
 import { type Html, html } from './html-template.ts'
 
 /** Limit of the form: a name of 255 escaped octets in form encoding, a type and an address. */
@@ -47,17 +47,12 @@ export async function explainedBox(form: ExplainForm, explain: Explain): Promise
   }
 }
 
-const VERDICTS: Readonly<Record<Explanation['verdict'], string>> = {
-  answered: 'would be answered',
-  blocked: 'would be blocked',
-  unknown: 'cannot tell',
-}
-
-function explanationHtml({ name, type, verdict, steps }: Explanation): Html {
+function explanationHtml(found: Explanation): Html {
+  const { name, type, steps } = found
   const rows = steps.map(({ stage, verdict: said, list, source = '', line, rule = '' }) => {
     const of = list === undefined ? source : `list ${list}, ${source}`
     const place = line === undefined ? of : `${of} line ${line}`
     return html`<tr><td>${stage}</td><td>${said}</td><td>${place}</td><td>${rule}</td></tr>`
   })
-  return html`<p>${name} ${type}: ${VERDICTS[verdict]}. Nothing was sent.</p><table><tr><th>stage</th><th>verdict</th><th>source</th><th>rule</th></tr>${rows}</table>`
+  return html`<p>${name} ${type}: ${verdictText(found)}. Nothing was sent.</p><table><tr><th>stage</th><th>verdict</th><th>source</th><th>rule</th></tr>${rows}</table>`
 }

@@ -3,9 +3,11 @@ import t from 'tap'
 import type { AnswerCache } from '../../src/cache/answer-cache.ts'
 import { markOf } from '../../src/cache/key.ts'
 import { lifetimeOf } from '../../src/cache/lifetime.ts'
+import { heldAnswer } from '../../src/cache/memory.ts'
 import type { AcceptedReply } from '../../src/dns/response.ts'
 import type { Asked } from '../../src/job.ts'
 import type { Answer } from '../../src/resolve.ts'
+import { VIEW_OF_ALL } from '../../src/resolve.ts'
 import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
 import { bytes, query, response } from '../support/messages.ts'
 
@@ -348,4 +350,15 @@ t.test('a walk returns stored answers, oldest first, and survives any change dur
     if (++seen === 100) cache.clear()
   }
   t.ok(seen >= 50 && seen <= 100)
+})
+
+t.test('what is kept for a question: the list that blocked its answer is named', (t) => {
+  const cache = cacheOf(65_536)
+  const held = () => heldAnswer(cache, asked('k').octets, VIEW_OF_ALL, 1000)
+  t.equal(held(), undefined)
+  cache.put(asked('k'), { ...answer('k', 10), rcode: 3, ede: { code: 15, text: 'list ads-1' } }, cache.epoch, 0)
+  t.strictSame(held(), { leftS: 9, rcode: 3, list: 'ads-1' })
+  cache.put(asked('k'), { ...answer('k', 20), ede: { code: 22, text: 'no answer in time' } }, cache.epoch, 0)
+  t.strictSame(held(), { leftS: 19, rcode: 0 })
+  t.end()
 })
