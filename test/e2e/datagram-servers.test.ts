@@ -187,6 +187,9 @@ async function startCrypt(t: Test) {
   return { port, publicKey: dnscryptKey(dir) }
 }
 
+/** Namespaces of the network and of processes: no server outlives the test, however that ends. */
+const FLAGS: readonly string[] = ['-mnp', '--fork', '--kill-child', '--mount-proc']
+
 function tests(): void {
   t.test('DNSCrypt with dnsdist', { timeout: 60_000 }, async (t) => {
     if (!requireTool(t, 'dnsdist')) return
@@ -212,7 +215,7 @@ function tests(): void {
   t.test('DoQ with Knot DNS', { timeout: 120_000 }, async (t) => {
     const node = newerNode(t, 24)
     if (node === undefined || !requireTool(t, 'knotd', 'ip', 'unshare', 'nsenter')) return
-    const said = await runIn('unshare', fileURLToPath(import.meta.url), { IN_NEWER_NODE: 'yes' }, ['-mn', node])
+    const said = await runIn('unshare', fileURLToPath(import.meta.url), { IN_NEWER_NODE: 'yes' }, FLAGS.concat(node))
     t.match(JSON.parse(said), {
       ...{ one: '0 1', many: ['0 1'], large: '0 20', none: '3 0', again: '0 1' },
       status: { transport: 'doq', authenticated: 'ca', tlsVersion: 'TLSv1.3' },
