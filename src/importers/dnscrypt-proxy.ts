@@ -72,6 +72,39 @@ const SERVER_IDS: Readonly<Record<string, string>> = {
   'dnsforge.de': '',
 }
 
+/** Drafts whose file sends everything through a proxy or relays. */
+const hasHops = new WeakSet<Draft>()
+
+/**
+ * Lookups fail until a person writes the hops: otherwise resolvers that were asked through hops
+ * would be asked directly, and learn the address of this host.
+ */
+function failUntilHops(draft: Draft, from: number, to: number, why: string) {
+  draft.settings.policy = { separation: 'required' }
+  draft.say('left out', from, `${why}; until then lookups fail (policy.separation)`, to)
+}
+
+/** Imports the address of a proxy as the hop on the way to all resolvers. */
+const proxy =
+  (type: 'socks5' | 'http-connect'): Rule =>
+  (draft, { value, from, to }) => {
+    if (value === '') return draft.say('same', from, 'no proxy', to)
+    const other = draft.settings.via !== undefined
+    if (other)
+      return draft.say('left out', from, 'the other proxy is on the way to all resolvers; add this one to "via" if both are needed', to)
+    const text = String(value)
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    const host = url?.hostname.replace(/^localhost$/i, '127.0.0.1') ?? ''
+    const isNumeric = isIP(host.replace(/^\[|\]$/g, '')) !== 0
+    if (url === undefined || !isNumeric || url.port === '')
+      return failUntilHops(draft, from, to, 'the address of the proxy is not ADDRESS:PORT; write "proxies" and "via"')
+    draft.settings.proxies = { proxy: { type, address: `${host}:${url.port}` } }
+    draft.settings.via = ['proxy']
+    draft.say('taken', from, `via: proxy, at ${host}:${url.port}; for Tor add "isolate": "operator"`, to)
+    if (url.username !== '')
+      draft.say('left out', from, 'write its user name and its password ("username", "passwordFile"); it may refuse until then', to)
+  }
+
 /** Drafts whose file has `server_names`; other servers of the file are then not used. */
 const namesServers = new WeakSet<Draft>()
 const serverNames: Rule = (draft, { value, from, to }) => {
@@ -103,6 +136,8 @@ const forwarding: Rule = (draft, { key, value, from, to }, beside) => {
     for (const server of servers.split(',')) {
       if (/^\$/.test(server))
         draft.say('left out', from, `${zone}: ${server} is a server of the network; write { "zone": "${zone}", "cleartext": "link" }`, to)
+      else if (hasHops.has(draft) && !/^(tls|https|sdns):/i.test(server))
+        draft.say('left out', from, `${zone}: ${server} would be asked without encryption and without the proxy`, to)
       else draft.forwardZone(zone, server, from, to)
     }
   }
@@ -197,12 +232,12 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nofilter: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   disabled_server_names: leftOut('only resolvers of "use" are asked'),
-  force_tcp: same('the default transports are over TCP'),
+  force_tcp: same('the default transports, DNS over TLS and HTTPS, are over TCP; others are used only if "transports" has them'),
   http3: off('HTTP/3 is not a transport of this program'),
   http3_probe: off('HTTP/3 is not a transport of this program'),
   keepalive: same('connections are kept as long as they are useful'),
-  proxy: leftOut('write proxies with the settings "proxies" and "via"'),
-  http_proxy: leftOut('write proxies with the settings "proxies" and "via"'),
+  proxy: proxy('socks5'),
+  http_proxy: proxy('http-connect'),
   blocked_query_response: (draft, { value, from, to }) => {
     const reply =
       { refused: 'refused', hinfo: 'nxdomain', nxdomain: 'nxdomain' }[String(value)] ??
@@ -213,7 +248,7 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   },
   block_ipv6: off('questions for IPv6 addresses are not blocked'),
   block_unqualified: on('single labels never leave this host'),
-  block_undelegated: on('names that the public DNS does not have never leave this host'),
+  block_undelegated: off('only special-use names (RFC 6761) never leave this host; other such names (.lan, .corp) are asked'),
   reject_ttl: leftOut('how long blocked answers are kept cannot be set'),
   lb_strategy: leftOut('the resolver that answers best is chosen by measurement'),
   lb_estimator: on('the resolver that answers best is chosen by measurement'),
@@ -259,7 +294,11 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
     else draft.say('same', from, `${name} is used if server_names has it`, to)
   },
   schedules: leftOut('a list has its own times with "when"'),
-  anonymized_dns: leftOut('relays have their own settings'),
+  anonymized_dns: (draft, { key, value, from, to }) => {
+    if (key !== 'routes' || !Array.isArray(value) || value.length === 0)
+      return draft.say('left out', from, 'relays have their own settings', to)
+    failUntilHops(draft, from, to, 'write the relays of the resolvers in a trusted set, or a proxy')
+  },
   doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
   local_doh: leftOut('this program serves no DNS over HTTPS to clients'),
   dns64: leftOut('it is written below'),
@@ -287,6 +326,9 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
     draft.say(known ? 'same' : 'left out', line, known ? 'a section header; its lines follow' : `the table ${name} is not known`)
   }
   for (const { table, key, value } of entries) if (table[0] === 'static' && key === 'stamp') draft.stamps.set(table[1] ?? '', String(value))
+  const isHop = ({ table: [table = ''], key, value }: TomlEntry) =>
+    (table === '' && /^(http_)?proxy$/.test(key) && value !== '') || (table === 'anonymized_dns' && key === 'routes')
+  if (entries.some(isHop)) hasHops.add(draft)
   for (const entry of entries) {
     const [table = ''] = entry.table
     const rule = table === '' ? GLOBAL[entry.key] : table === 'dns64' ? dns64 : (TABLES[table]?.[entry.key] ?? TABLE_RULES[table])

@@ -92,6 +92,9 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
     draft.hosts.add(value)
     return draft.say('taken', at, `hosts: ${value}`, to)
   }
+  if (option === 'listen-address') return listenAddress(draft, at, value, to)
+  if (option === 'port' && draft.lines.some((one) => /^\s*listen-address\s*=/.test(one)))
+    return draft.say('taken', at, `listen: port ${value}`, to)
   if (option === 'port') return draft.say('left out', at, `write "listen" with the port ${value}`, to)
   if (option === 'txt-record') {
     const [name = '', ...texts] = value.split(',')
@@ -116,6 +119,20 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
   }
   const [verdict, says] = DNSMASQ[option] ?? ['left out', `${option} is not imported`]
   draft.say(verdict, at, says, to)
+}
+
+/** Imports addresses to listen on, with the `port` of any line. */
+function listenAddress(draft: Draft, at: number, value: string, to: number) {
+  const [, port = '53'] = draft.lines.map((line) => /^\s*port\s*=\s*(\d+)\s*$/.exec(line)).findLast((found) => found !== null) ?? []
+  for (const address of value.split(',').map((one) => one.trim())) {
+    const why = draft.listenOn(address, Number(port))
+    draft.say(
+      why === undefined ? 'taken' : 'left out',
+      at,
+      why === undefined ? `listen: ${address}, port ${port}` : `${address}: ${why}`,
+      to,
+    )
+  }
 }
 
 const ONLY_HERE = 'only this host has the names of this zone; write them as answers'

@@ -24,7 +24,7 @@ export interface ResolverPlace {
 }
 
 const OTHER_PROTOCOLS: Readonly<Record<string, string>> = {
-  quic: 'DNS over QUIC is not a transport of this program; write its address over TLS',
+  quic: 'for DNS over QUIC write an entry of a trusted set with "doq", and "doq" in "transports"; or its address over TLS',
   h3: 'HTTP/3 is not a transport of this program; write its address with https://',
 }
 

@@ -83,6 +83,8 @@ const listenOn: Rule = (draft, { line, value }, server) => {
   const port = Number(own ?? lastOf(server, 'port') ?? 53)
   const encrypted = [lastOf(server, 'tls-port') ?? '853', lastOf(server, 'https-port') ?? '443']
   if (encrypted.includes(String(port))) return draft.say('left out', line, `${value}: ${SERVES}`)
+  if (address.includes(':') && lastOf(server, 'do-ip6') === 'no') return draft.say('left out', line, `${value}: do-ip6 is off`)
+  if (!address.includes(':') && lastOf(server, 'do-ip4') === 'no') return draft.say('left out', line, `${value}: do-ip4 is off`)
   const why = draft.listenOn(address === '::0' ? '::' : address, port)
   if (why === undefined) draft.say('taken', line, `listen: ${address}, port ${port}`)
   else draft.say('left out', line, `${value}: ${why}; write the address of the interface`)

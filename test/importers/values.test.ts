@@ -296,3 +296,61 @@ t.test('dnsmasq: options that were said to be the same', async (t) => {
   })
   for (const line of ['cache-size=0', 'all-servers', 'localise-queries']) t.match(pihole(line, 'no-resolv').of(line), [/^left out: /], line)
 })
+
+t.test('dnscrypt-proxy: what went through a proxy or relays never goes out directly after an import', async (t) => {
+  const tor = dnscrypt("proxy = 'socks5://127.0.0.1:9050'", 'force_tcp = true', "server_names = ['cloudflare']")
+  t.match(tor.config, { proxies: { proxy: { type: 'socks5', address: '127.0.0.1:9050' } }, via: ['proxy'] })
+  t.match(tor.of('socks5'), [/^taken: via: proxy/])
+  t.match(dnscrypt("proxy = 'socks5://localhost:9050'").config.proxies, { proxy: { address: '127.0.0.1:9050' } })
+  t.match(dnscrypt("http_proxy = 'http://[2001:db8::1]:8888'").config.proxies, {
+    proxy: { type: 'http-connect', address: '[2001:db8::1]:8888' },
+  })
+  const named = dnscrypt("proxy = 'socks5://user:secret@192.0.2.1:1080'")
+  t.strictSame(named.config.via, ['proxy'])
+  t.match(named.of('secret'), [/^taken/, /^left out: .*passwordFile/])
+  t.notMatch(JSON.stringify(named), /"says":.*secret|"proxies".*secret/)
+  for (const one of [
+    dnscrypt("proxy = 'socks5://proxy.example:1080'"),
+    dnscrypt("proxy = 'socks5://127.0.0.1'"),
+    dnscrypt("proxy = 'x'"),
+  ]) {
+    t.match(one.config.policy, { separation: 'required' })
+    t.match(one.of('proxy ='), [/^left out: .*lookups fail/])
+  }
+  const relayed = dnscrypt('[anonymized_dns]', "routes = [{ server_name = '*', via = ['anon-a'] }]")
+  t.match(relayed.config.policy, { separation: 'required' })
+  t.match(relayed.of('routes'), [/^left out: .*lookups fail/])
+  const text = "forwarding_rules = 'f'\nproxy = 'socks5://127.0.0.1:9050'\n"
+  const beside = () => 'corp.example 192.0.2.53\nsafe.example tls://1.1.1.1\n'
+  const { config } = importFrom('dnscrypt-proxy', text, { shipped, withFiles: true, beside })
+  t.match(config.forward, [{ zone: 'safe.example', to: ['cloudflare'] }])
+  t.notOk('allowCleartext' in config)
+  t.match(dnscrypt("proxy = ''").of('proxy'), ['same: no proxy'])
+})
+
+t.test('imports: names of no public zone, families, addresses to listen on, and lines of a hosts file', async (t) => {
+  t.match(dnscrypt('block_undelegated = true').of('block'), [/^left out: .*\.lan/])
+  t.match(dnscrypt('ipv6_servers = false').of('ipv6'), [/^left out/])
+  const six = unbound('interface: ::0', 'interface: 192.0.2.1', 'do-ip6: no')
+  t.strictSame(six.config.listen, ['192.0.2.1:53'])
+  t.match(six.of('::0'), [/^left out: .*do-ip6 is off/])
+  t.match(six.of('do-ip6'), [/^left out/])
+  t.strictSame(unbound('do-ip4: no', 'interface: 192.0.2.1', 'interface: ::1').config.listen, ['[::1]:53'])
+  const masq = pihole('listen-address=192.168.1.2,::1', 'port=5353', 'rebind-domain-ok=/corp.example/', 'stop-dns-rebind')
+  t.match(masq.config, { listen: ['192.168.1.2:5353', '[::1]:5353'], rebinding: { protect: true, allow: ['corp.example'] } })
+  t.match(masq.of('port='), ['taken: listen: port 5353'])
+  t.match(masq.of('listen-address'), ['taken: listen: 192.168.1.2, port 5353', 'taken: listen: ::1, port 5353'])
+  const rules = read('adguardhome', [
+    'user_rules:',
+    "  - '192.168.1.5 nas.home nas2.home'",
+    "  - '0.0.0.0 ads.example'",
+    "  - 'fd00::5 nas.home # six'",
+  ])
+  t.match(rules.config.answers, [
+    { name: 'nas.home', type: 'A', data: '192.168.1.5' },
+    { name: 'nas2.home', type: 'A', data: '192.168.1.5' },
+    { name: 'nas.home', type: 'AAAA', data: 'fd00::5' },
+  ])
+  t.match(rules.of('0.0.0.0'), [/^taken: lists/])
+  t.match(adguard('upstream_dns:', '  - quic://dns.example').of('quic'), [/^left out: .*"doq"/])
+})
