@@ -181,7 +181,9 @@ function seen({ config, resolvers }: Loaded, outcomes: readonly SourceOutcome[])
 
 function sourceReport({ source, reading, change }: ListedChanges, outcomes: readonly SourceOutcome[]): SeenSources['sources'][number] {
   const latest = outcomes.find((one) => one.source.id === source.id)
-  const why = latest?.refused ?? reading.refused
+  // Without an outcome, a list that was never kept is about to be read or fetched: no fault.
+  const why =
+    latest?.refused ?? (reading.refused !== undefined && reading.absent === true && latest === undefined ? undefined : reading.refused)
   return {
     id: source.id,
     state: reading.refused === undefined ? (why === undefined ? 'current' : 'old') : 'none',

@@ -2,7 +2,7 @@ import { entryOf, idOf, nameOf, type SetEntry, stampsOf } from '../config/listed
 import { configError, quoted } from '../config/problems.ts'
 import { removeEntries } from '../config/set-edit.ts'
 import { acceptable, openSet, saveSet, written } from '../config/set-file.ts'
-import { keyOf, mergePlan } from '../config/set-merge.ts'
+import { keyOf, mergePlan, sameServer } from '../config/set-merge.ts'
 import { readStamp, writeStamp } from '../config/stamps.ts'
 import { EXIT } from '../exit-codes.ts'
 import { unknownId, withPlan } from './resolvers-import.ts'
@@ -29,8 +29,11 @@ export async function addStamp(text: string, options: AddOptions, world: SetWorl
   const { add } = mergePlan(set.entries, [entry])
   const [added] = add
   if (added === undefined) {
-    world.out.write(`${printable(chosen.file)} already has this entry.\n`)
-    return EXIT.good
+    const id = sameServer(set.entries, entry)?.value.id ?? entry.value.id
+    world.out.write(`${printable(chosen.file)} already has this entry: ${printable(id)}.\n`)
+    if (options.id === undefined || options.id === id) return EXIT.good
+    world.err.write(`Nothing was added as ${quoted(options.id)}: use the id ${quoted(id)}, or change the id of that entry in the file.\n`)
+    return EXIT.notAsWished
   }
   if (options.id !== undefined && added.value.id !== options.id)
     throw configError([

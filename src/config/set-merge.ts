@@ -66,6 +66,11 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
   return { add, change, same }
 }
 
+/** The entry of a set that describes the same server as `entry`, under any id. */
+export function sameServer(set: readonly SetEntry[], entry: SetEntry): SetEntry | undefined {
+  return set.find((other) => nameOf(other) === nameOf(entry) && covers(other, entry))
+}
+
 /** The key of an entry among the entries of both lists. */
 export const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
 const nameOf = ({ kind, value }: SetEntry) => `${kind} ${String(value.authenticationDomainName ?? '').toLowerCase()}`
