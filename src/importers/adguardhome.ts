@@ -107,8 +107,8 @@ const filters =
       draft.say(why === undefined ? 'taken' : 'left out', from, why === undefined ? `lists: ${name || url}` : `${name || url}: ${why}`, to)
     })
 
-/** An address in a line like that of a hosts file that blocks the names. */
-const NULL_ADDRESS = /^(0\.0\.0\.0|127\.0\.0\.1|::1?)$/
+/** A line like that of a hosts file that blocks names. */
+const BLOCKS = /^(0\.0\.0\.0|127\.0\.0\.1|::1?)\s/
 const RULES_FILE = 'adguard-user-rules.txt'
 const userRules: Rule = (draft, found, at) =>
   items(draft, found, at, (item, from, to) => {
@@ -117,23 +117,12 @@ const userRules: Rule = (draft, found, at) =>
     if (/\$(?:.*,)?(dnsrewrite|client|ctag|dnstype)\b/.test(text))
       return draft.say('left out', from, `${text}: rules with this modifier have no counterpart; write an answer, or a view`, to)
     if (/^(@@)?\/.*\/$/.test(text)) return draft.say('left out', from, `${text}: a regular expression is not a rule for names`, to)
-    const [address = '', ...names] = text.replace(/\s#.*$/, '').split(/\s+/)
-    if (isIP(address) !== 0 && names.length > 0 && !NULL_ADDRESS.test(address)) {
-      for (const name of names) {
-        const fault = draft.answer(name, isIP(address) === 6 ? 'AAAA' : 'A', address)
-        draft.say(fault === undefined ? 'taken' : 'left out', from, fault ?? `answers: ${name} ${address}`, to)
-      }
-      return
-    }
+    if (isIP(text.split(/\s+/, 1)[0] ?? '') !== 0 && !BLOCKS.test(text)) return draft.hostsLine(from, text, to)
     const why = draft.lineInFile(RULES_FILE, text)
     if (why === undefined && !draft.lists.some(({ file }) => file === RULES_FILE))
       draft.list({ id: 'user-rules', file: RULES_FILE, format: 'adblock' })
-    draft.say(
-      why === undefined ? 'taken' : 'left out',
-      from,
-      why === undefined ? `lists: ${text}, in ${RULES_FILE}` : `${text}: ${why}`,
-      to,
-    )
+    if (why === undefined) draft.say('taken', from, `lists: ${text}, in ${RULES_FILE}`, to)
+    else draft.say('left out', from, `${text}: ${why}`, to)
   })
 
 const rewrites: Rule = (draft, found, at) =>

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { isLoopback } from '../config/cidr.ts'
 import { entryOf } from '../config/listed-entries.ts'
@@ -306,6 +307,16 @@ export class Draft {
   answerLine(line: number, name: string, type: OwnAnswer['type'], data: string, ttlS?: number): void {
     const why = this.answer(name, type, data, ttlS)
     this.say(why === undefined ? 'taken' : 'left out', line, why ?? `answers: ${name} ${type} ${data}`)
+  }
+
+  /** Adds the names of a line of a hosts file as answers, and records the outcome of the line. */
+  hostsLine(at: number, line: string, to = at): void {
+    const [address = '', ...names] = line.replace(/#.*$/, '').trim().split(/\s+/)
+    for (const name of names) {
+      const why = this.answer(name, isIP(address) === 6 ? 'AAAA' : 'A', address)
+      this.say(why === undefined ? 'taken' : 'left out', at, why ?? `answers: ${name} ${address}`, to)
+    }
+    if (names.length === 0) this.say('left out', at, 'it has no name', to)
   }
 
   /**

@@ -25,7 +25,7 @@ export function fromPihole(draft: Draft): void {
     if (line === '' || line.startsWith('#')) continue
     if (kind === 'setupVars.conf') setupVar(draft, at + 1, line, vars)
     else if (kind === 'dnsmasq') dnsmasq(draft, at + 1, line)
-    else if (kind === 'hosts') hostsLine(draft, at + 1, line)
+    else if (kind === 'hosts') draft.hostsLine(at + 1, line)
     else adlist(draft, at + 1, line)
   }
 }
@@ -44,15 +44,6 @@ function kindOf(lines: readonly string[]): Kind {
   if (content.every((line) => /^https?:\/\/|^file:\/\//.test(line))) return 'adlists'
   if (content.every((line) => isIP(line.split(/\s+/)[0] ?? '') !== 0)) return 'hosts'
   return 'dnsmasq'
-}
-
-function hostsLine(draft: Draft, at: number, line: string, to = at) {
-  const [address = '', ...names] = line.replace(/#.*$/, '').trim().split(/\s+/)
-  for (const name of names) {
-    const why = draft.answer(name, isIP(address) === 6 ? 'AAAA' : 'A', address)
-    draft.say(why === undefined ? 'taken' : 'left out', at, why ?? `answers: ${name} ${address}`, to)
-  }
-  if (names.length === 0) draft.say('left out', at, 'it has no name', to)
 }
 
 function cnameRecord(draft: Draft, at: number, text: string, to = at) {
@@ -82,7 +73,7 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
     const fields = value.split(',').map((field) => field.trim())
     const addresses = fields.filter((field) => isIP(field) !== 0)
     const names = fields.filter((field) => isIP(field) === 0 && !/^\d+$/.test(field))
-    for (const address of addresses) hostsLine(draft, at, `${address} ${names.join(' ')}`, to)
+    for (const address of addresses) draft.hostsLine(at, `${address} ${names.join(' ')}`, to)
     return
   }
   if (option === 'address') return addressOption(draft, at, value, to)
@@ -274,7 +265,7 @@ const flag =
 
 const TOML: Readonly<Record<string, Rule>> = {
   'dns.upstreams': each((draft, text, from, to) => draft.useResolver(text, from, to)),
-  'dns.hosts': each((draft, text, from, to) => hostsLine(draft, from, text, to)),
+  'dns.hosts': each((draft, text, from, to) => draft.hostsLine(from, text, to)),
   'dns.cnameRecords': each((draft, text, from, to) => cnameRecord(draft, from, text, to)),
   'dns.revServers': each((draft, text, from, to) => {
     const [active = '', network = '', server = '', zone = ''] = text.split(',').map((field) => field.trim())
