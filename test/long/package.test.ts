@@ -11,6 +11,8 @@ import { requireTool } from '../support/real/tools.ts'
 
 const run = promisify(execFile)
 
+t.setTimeout(600_000)
+
 t.test('two builds with xz are the same, octet for octet, whenever and by whomever they are made', { timeout: 500_000 }, async (t) => {
   if (!requireTool(t, 'dpkg-deb', 'lintian')) return
   const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-xz-'))
