@@ -25,7 +25,7 @@ const LAB_LIMIT_MS = 600_000
  */
 const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'systemd-resolved', 'libnss-resolve', 'dbus', 'network-manager'],
-  ...['isc-dhcp-client', 'ifupdown', 'iproute2', 'nftables', 'bind9-dnsutils', 'procps', 'dnsmasq-base'],
+  ...['isc-dhcp-client', 'ifupdown', 'iproute2', 'nftables', 'bind9-dnsutils', 'procps', 'e2fsprogs', 'dnsmasq-base'],
 ]
 /** Lie in /debs of an image, for a machine that has them in place of something else. */
 const BESIDE = ['dhcpcd-base', 'openresolv', 'resolvconf', 'runit', 'openrc']
