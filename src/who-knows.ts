@@ -2,8 +2,8 @@ import { type Hop, operatorKey } from './route.ts'
 import { TRANSPORTS, type Transport } from './transports.ts'
 
 /**
- * Derives what each party on the route to a resolver can know about a query. The result depends
- * only on the data that each party receives, never on what a party claims about itself.
+ * Derives what each party on the route to a resolver can know about a query. The result never
+ * treats the promise of a party as a fact: what only a promise hides is `claimed`.
  */
 
 /**
@@ -54,7 +54,7 @@ export interface QueryPath {
    * by it (RFC 9230 section 12.1).
    */
   readonly keyFetchedDirectly?: true
-  /** The addresses that are dialled: of the first hop, or of the resolver without hops. */
+  /** The addresses that are dialled: of the first hop; without hops, of the resolver. */
   readonly dialled: readonly string[]
 }
 
@@ -80,9 +80,9 @@ export function resolverParty(id: string): string {
 /**
  * Derives what the network, each hop and the resolver can know about a query on `path`. Pure.
  *
- * Of the hops and the resolver, only the first hop gets the address, and only the resolver gets the
- * names. A cell therefore names one of these two. Other hops are not named, because they cannot
- * stop these two from comparing times.
+ * With hops, a proven resolver and a key that is not fetched directly, only the first hop gets the
+ * address, and only the resolver gets the names. So a cell names only these two: if both share
+ * their data, they can match a query by its time, whatever the hops between them do.
  */
 export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[] {
   const { hops, over } = path
@@ -92,7 +92,8 @@ export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[
   const open = path.proof === 'no'
   const seen = {
     timing: hidden === 'sessions' ? 'no' : 'yes',
-    // We pad the queries. Replies are padded only if the resolver does it.
+    // Under a schedule and over DoT all records have one size if the resolver pads its replies.
+    // Otherwise sizes are visible.
     sizes: hidden !== 'nothing' && over.every((transport) => TRANSPORTS[transport].evenReplies) ? 'claimed' : 'yes',
   } as const
   const ofHop = (hop: Hop, index: number): Knowledge => ({
@@ -218,7 +219,8 @@ const isIn = (one: KnownAt, all: readonly KnownAt[]) => all.some(({ path, party 
 
 /**
  * Finds hops and the resolver of one path with the same operator (or `jurisdiction`), or without a
- * configured one. `why` is a sentence without its final dot. Undefined: all differ.
+ * configured one. `why` is a sentence without its final dot. Undefined: all differ, or
+ * there is no hop.
  */
 export function sameOnPath(
   path: QueryPath,

@@ -19,23 +19,27 @@ import {
 } from './answer-record.ts'
 import { type Segment, Segments } from './segments.ts'
 
-/** One bucket per this many octets of memory for answers: short answers need as many buckets. */
+/**
+ * One bucket per this many octets of `maxBytes`; the number of buckets is rounded down to a power
+ * of two. With short answers there is about one record per bucket.
+ */
 const OCTETS_A_BUCKET = 256
 /**
- * Limit of records in a bucket: names of equal hash, even if somebody finds them despite the secret
- * seed, cost no more.
+ * Limit of records in a bucket. So a lookup compares at most this many, even if somebody finds
+ * names of equal hash despite the secret seed.
  */
 const MOST_IN_A_BUCKET = 64
-/** How many segments with only used records are skipped before used records are evicted too. */
+/** How many segments may keep all their used records before used records are evicted too. */
 const SECOND_CHANCES = 4
 const FNV_PRIME = 0x01000193
 
 /**
  * Answers by question, in segments that are written one after the other. When memory is used up,
- * the segment with the most dead or expired records is cleaned first. Otherwise the oldest is
- * cleaned, and only records that were used since they were written are kept once more. So one
- * mechanism does expiry and eviction, memory never exceeds `maxBytes`, and making room costs at
- * most the copying of one segment. Used from one thread.
+ * the segment with the most dead records is cleaned first, if at least half of it is dead.
+ * Otherwise the oldest is cleaned, and only records that were used since they were written or last
+ * kept are kept once more. Cleaning also drops expired records; `sweep` drops them earlier. Memory
+ * never exceeds `maxBytes`. Making room usually costs the copying of one segment, and never more
+ * than of five. Used from one thread.
  */
 export class AnswerTable {
   readonly #segments: Segments
@@ -67,16 +71,19 @@ export class AnswerTable {
   get bytes(): number {
     return this.#segments.liveUnits * UNIT_OCTETS
   }
-  /** Memory allocated, used or not. */
+  /** Memory of all segments, used or not, without the buckets. */
   get pageBytes(): number {
     return this.#segments.octets
   }
-  /** Whether nearly all memory up to `maxBytes` is allocated. */
+  /** Whether more than three quarters of the memory for segments are allocated. */
   get crowded(): boolean {
     return this.#segments.crowded
   }
 
-  /** The answer to a question; under `otherMark` instead of its own mark, if given. */
+  /**
+   * The answer to a question. `otherMark`: looks it up as if the question had this mark
+   * (`Asked.mark`).
+   */
   find(asked: Asked, otherMark = asked.mark): CacheEntry | undefined {
     const place = this.#placeOf(asked, otherMark)
     return place < 0 ? undefined : this.#cursor.moveTo(place)
@@ -84,8 +91,8 @@ export class AnswerTable {
 
   /**
    * Writes an answer, and replaces the one for the same question if there is one. Returns false if
-   * it is larger than the table, or answers another question. The question is stored as in `asked`,
-   * lower-cased.
+   * it is larger than the table, or answers another question. The stored question is that of
+   * `asked`, in lower case.
    */
   write(
     asked: Asked,
@@ -134,7 +141,8 @@ export class AnswerTable {
   }
 
   /**
-   * Every entry, the first written first. If they exceed `limit` octets, the oldest are left out.
+   * Every entry, about in the order in which they were written; a cleaned segment counts as new. If
+   * they exceed `limit` octets, whole old segments are left out.
    * The table may change between two steps: changed entries may or may not appear.
    */
   *walk(limit = Number.POSITIVE_INFINITY): Generator<CacheEntry, void, void> {
@@ -150,7 +158,7 @@ export class AnswerTable {
     }
   }
 
-  /** Drops the entries for which `unwanted` returns true. `unwanted` may change the others. */
+  /** Drops the entries for which `unwanted` returns true. It may change an entry that stays. */
   drop(unwanted: (entry: CacheEntry) => boolean): void {
     for (const entry of this.walk()) if (unwanted(entry)) this.#removeAt((entry as EntryCursor).place)
   }
@@ -166,7 +174,7 @@ export class AnswerTable {
   /**
    * The hash of a question, which is also stored in the question. FNV-1a over its octets, with A-Z
    * lowered (RFC 4343). They are lowered in type and class too, which only makes a few more hashes
-   * equal. The bits are mixed at the end because a bucket is the low bits. Never 0.
+   * equal. The bits are mixed at the end because the low bits select the bucket. Never 0.
    */
   hashOf(asked: Asked): number {
     if (asked.hash !== 0) return asked.hash
@@ -216,7 +224,10 @@ export class AnswerTable {
     }
   }
 
-  /** Makes the reference to `place` refer to `to` instead (0: to the record after it). */
+  /**
+   * Replaces the link to the record at `place` by the link `to` (a place plus 1); 0: by the link to
+   * the next record.
+   */
   #relink(place: number, to: number): void {
     const segments = this.#segments
     const words = segments.wordsOf(place)
@@ -273,9 +284,9 @@ export class AnswerTable {
   }
 
   /**
-   * Moves records that may stay to the front of their segment: fresh ones, and in a segment that is
-   * mostly alive only those used since they were written. Keeps at most half of a segment if room
-   * is needed now.
+   * Moves the records that may stay to the front of their segment. These are the unexpired ones; if
+   * more than half of the segment is alive, only those of them that were used since they were
+   * written or last kept. If room is needed now, such a segment keeps at most half of its size.
    */
   #clean(segment: Segment, nowMs: number, mustGive: boolean): void {
     const segments = this.#segments
@@ -306,8 +317,8 @@ export class AnswerTable {
 }
 
 /**
- * Whether the answer whose question is at `at` of `page`, with a lower-case name, is to this
- * question.
+ * Whether the question at `at` of `page`, whose name is lower-case, equals the question of `packet`
+ * from `from` to `end`.
  */
 function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
   const shift = at - from

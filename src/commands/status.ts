@@ -43,7 +43,7 @@ export interface StatusWorld {
 }
 
 /**
- * A default place of the status file. `owner`: the numeric user who must own the file, if other
+ * A place where a status file may be. `owner`: the numeric user who must own the file, if other
  * users could create it.
  */
 export interface StatusPlace {
@@ -77,7 +77,7 @@ Examples:
   $ enigm-dns status --watch              redrawn when something changes
   $ enigm-dns status --json | jq .state   for programs; never overstates the protection
   $ enigm-dns status --verify --key status.pub    checks that the holder of that key wrote it; else exit code 4
-  $ enigm-dns status --paths              who can know your address, the names, when, and sizes
+  $ enigm-dns status --paths              who can know your address, the names, the times and the sizes
   $ enigm-dns status --redact             states and reason codes only: safe to share
   $ enigm-dns status --file /run/enigm-dns/status.json
 `
@@ -93,7 +93,7 @@ export function statusCommand(world: StatusWorld = thisWorld()): Command {
     .option('--watch', 'print again after each change')
     .option('--file <file>', 'the status file to read (default: that of the running service)')
     .option('--verify', 'accept only a signed document, and none older than one seen before')
-    .option('--key <file>', 'with --verify: the public key (status.pub of the state directory)')
+    .option('--key <file>', 'the public key (status.pub of the state directory); implies --verify')
     .option('--seen <file>', 'with --verify: a file for the newest document seen, to detect a replay')
     .option('--remote', 'with --verify: the file is a copy from another host, so its process and boot are not checked here')
     .option('--paths', 'show who can know what on the route to each resolver')
@@ -133,7 +133,7 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Statu
   return nowhere ? { ...best, path } : best
 }
 
-/** Reads a file and its signature together, so that the checked text is the verified text. */
+/** Reads a status file and verifies its signature. The text that is shown is the verified text. */
 function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: StatusOptions): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }

@@ -30,8 +30,8 @@ export interface Loaded {
   readonly config: Config
   /**
    * The resolvers in use: first those for general names in the order of `config.use` (without `use`
-   * in the file: every enabled one), then those that serve only zones and views. Each shares at
-   * least one transport with the configuration.
+   * in the file: every enabled one), then those that serve only zones and views. Each offers at
+   * least one of the configured `transports`.
    */
   readonly resolvers: readonly TrustedResolver[]
   readonly listen: readonly SocketAddress[]
@@ -40,7 +40,7 @@ export interface Loaded {
   readonly proxyFiles?: Readonly<Record<string, ProxyFiles>>
   /**
    * Absolute paths of all files that were read: configuration (if there is one), trusted set, CA
-   * files, hosts files, password files.
+   * files, hosts files, password files, signed policy and its signature, kept lists of `sources`.
    */
   readonly files: readonly string[]
   /**
@@ -49,7 +49,9 @@ export interface Loaded {
   readonly policySignedS?: number | undefined
 }
 
-/** The options of the command line. They override the file. */
+/**
+ * What a start adds to the file. `listen` is of the command line, and replaces that of the file.
+ */
 export interface Overrides {
   readonly listen?: readonly string[]
   /**
@@ -142,7 +144,8 @@ export async function checkConfig(
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
   const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
-  // A faulty key has its default here, so routes cannot be checked if `proxies` or `via` is faulty.
+  // A faulty setting has its default here. With faulty `proxies` or `via` the check would report
+  // faults that are none.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
     checkRoutes({ configFile: configFile ?? HERE, setFile }, found, routed, collect)
   for (const problem of transportProblems({ file: configFile ?? HERE, setFile }, found, resolvers)) collect(problem)
@@ -236,8 +239,8 @@ function withInherited(
 }
 
 /**
- * Finds ODoH targets whose key is not pinned and must not be fetched: no query could be encrypted
- * to them.
+ * Finds ODoH targets whose key is neither in the set nor may be fetched (`configFetch`): no query
+ * could be encrypted to them.
  */
 function keylessTargets(
   { transports, odoh, via }: ConfigFile,

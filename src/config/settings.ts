@@ -188,7 +188,7 @@ export const SETTINGS = {
   },
   shaping: {
     settings: shaping,
-    schema: v.optional(described('Which profile hides times and counts. `jitter` hides little (docs/shaping.md).', inner(shaping)), {}),
+    schema: v.optional(described('The shaping profile; `jitter` hides little: docs/shaping.md.', inner(shaping)), {}),
   },
   cache: {
     settings: cache,

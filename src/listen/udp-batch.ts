@@ -10,16 +10,19 @@ import { isLocal } from './reply-rate.ts'
 import { growBuffers, inFlightLimit, listenUdp, literalLookup, packetHandler } from './udp.ts'
 
 /**
- * Messages per call: more gains nothing (measured: 32 to 256 differ by less than the noise), fewer
- * cost time.
+ * Messages per call. Between 32 and 256 no difference was measured; fewer than 32 cost time.
  */
 const SLOTS = 64
 /**
- * No honest query is nearly as long. The kernel cuts longer ones, and they get no reply. 33 cache
- * lines: with 32 the slots would share two sets of the first-level cache.
+ * No honest query is nearly as long. The kernel cuts longer ones, and they get no reply. These are
+ * 33 lines of the CPU's cache. With 32 all slots would begin in the same two sets of its first
+ * level, and evict each other.
  */
 const QUERY_OCTETS = 2112
-/** Calls in a row before other sockets get their turn: about 2 ms of hits. */
+/**
+ * Calls in a row before other sockets get their turn: about 5 ms if the cache answers every
+ * message.
+ */
 const MAX_ROUNDS = 16
 /** The most messages that one `drain` takes. */
 export const MOST_DRAINED = SLOTS * MAX_ROUNDS
@@ -35,8 +38,8 @@ export interface BatchParts {
 }
 
 /**
- * The rings of one socket, and the processing between them: many messages in, many replies out,
- * each with one system call.
+ * The rings of one socket, and the processing between them. One system call reads many messages,
+ * and one sends many replies.
  */
 export class Batch {
   readonly #o: BatchParts
@@ -52,7 +55,7 @@ export class Batch {
   #ended = false
   /**
    * The last client that was looked up, and its view (undefined if it is not allowed). Reset to ''
-   * at the start of each batch, so that a reload takes effect.
+   * after each batch, so that the next batch uses the reloaded settings.
    */
   #client = ''
   #view: View | undefined
@@ -68,13 +71,16 @@ export class Batch {
     this.#socketNames = new SocketNames(parts.calls)
   }
 
-  /** After this call the descriptor belongs to another owner. */
+  /**
+   * Stops all reading and sending. The descriptor will be closed, and its number may be reused.
+   */
   end(): void {
     this.#ended = true
   }
 
   /**
-   * Answers one message that came another way; its reply is sent with the next `drain` or `send`.
+   * Answers one message that dgram delivered. A reply that is known now is sent with the next
+   * `drain` or `send`; a later one, by `flush`.
    */
   take(packet: Uint8Array, address: string, port: number): void {
     if (this.#o.shutdown.closing || this.#ended) return
@@ -139,8 +145,8 @@ export class Batch {
   }
 
   /**
-   * Writes the reply if there is one at once. Returns its length, 0 if none is due, -1 if the
-   * question must be asked.
+   * Writes the reply if it is known now. Returns its length. 0: no reply, because of a limit. -1:
+   * call `responder.later`.
    */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
     const { options, inFlight } = this.#o
@@ -159,7 +165,10 @@ export class Batch {
     return inFlight.full ? overloadReply(viewOf(packet, start, end), this.#out.data, at) : -1
   }
 
-  /** Asks the question that `#reply` has just parsed. */
+  /**
+   * Asks the question of the last `responder.now`, which the responder keeps: no other call may
+   * come between.
+   */
   #later(client: Client, name: Uint8Array): void {
     const { options, inFlight } = this.#o
     inFlight.enter()
@@ -179,7 +188,7 @@ export class Batch {
     setImmediate(this.#turn)
   }
 
-  /** Sends the replies to asked questions. */
+  /** Sends the replies that `later` gave. */
   flush(): void {
     this.#flushing = false
     if (this.#lateCount === 0 || this.#ended) return
@@ -188,8 +197,8 @@ export class Batch {
   }
 
   /**
-   * A message that the kernel refuses (no route, a firewall) ends the call; the messages after it
-   * belong to other clients.
+   * A message that the kernel refuses (no route, a firewall) ends the call. It is skipped, and
+   * the messages after it, which belong to other clients, are sent with another call.
    */
   #sendAll(ring: MessageRing, count: number): void {
     const { calls, fd } = this.#o
@@ -197,13 +206,17 @@ export class Batch {
   }
 }
 
-/** After a drain this large the next turn drains at its first packet. */
+/**
+ * If a drain read this many messages, more are likely: the next packet starts a drain even if it is
+ * the first of its turn.
+ */
 const BUSY_DRAIN = 8
 
 /**
- * As listenUdp, with many messages per system call. libuv watches the socket and delivers the first
- * message. A second one in the same turn of the event loop means that more wait, and they are read
- * and answered in batches. Replies are always sent by our own call: dgram's costs 4 us more.
+ * Like listenUdp, but with many messages per system call. libuv watches the socket and delivers the
+ * first message. A second one in the same turn of the event loop means that more wait, and they are
+ * read and answered in batches. Replies are sent by our own call, because dgram's costs 4 us more.
+ * Only replies to addresses with a zone use dgram.
  */
 export async function listenUdpBatch(
   options: ListenOptions,
@@ -225,8 +238,8 @@ export async function listenUdpBatch(
 
   let closed: Promise<void> | undefined
   const close = async () => {
-    // Messages in the kernel were sent before the end: with several workers they can wait in a
-    // socket whose thread had no turn yet.
+    // First read what already waits. Clients sent it before this socket began to close, and with
+    // several workers this thread may have had no turn yet.
     for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() >= MOST_DRAINED && clock.nowMs() < untilMs; );
     shutdown.closing = true
     await inFlight.drained(clock, drainMs)
@@ -234,7 +247,10 @@ export async function listenUdpBatch(
     batch.end()
     await closeSocket()
   }
-  /** Nothing more is read: messages wait in the socket, which stays open for the next process. */
+  /**
+   * Nothing more is read. Our descriptors are closed, but the kernel's socket stays open for the
+   * next process (`inheritedFd`), and messages wait in it.
+   */
   const leave = async () => {
     await closeSocket()
     await inFlight.drained(clock, drainMs)
@@ -255,7 +271,10 @@ export async function listenUdpBatch(
   }
 }
 
-/** Distinguishes a single packet from a burst. */
+/**
+ * Handles the packets of dgram: answers a single one immediately, and drains the socket in a burst.
+ * `zoned` handles packets from addresses with a zone.
+ */
 function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
   let thisTurn = 0
   let busy = false

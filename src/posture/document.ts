@@ -23,7 +23,7 @@ const text = (description: string) => v.pipe(v.string(), is(description))
 const milliseconds = (description: string) => v.pipe(v.number(), is(description))
 
 const reason = v.object({
-  code: v.pipe(v.string(), is('Stable, from the list in docs/status.md; the sentences are not.'), v.metadata(CODE)),
+  code: v.pipe(v.string(), is('One of the codes in docs/status.md. Codes are stable; the sentences may change.'), v.metadata(CODE)),
   severity: v.pipe(v.picklist(['info', 'warn', 'bad']), is('info is a remark; warn and bad need a fix.'), v.metadata(KEEP)),
   message: text('The finding, in a sentence for a person.'),
   mend: text('The fix.'),
@@ -64,11 +64,11 @@ const resolver = v.object({
   ),
   authenticated: v.pipe(
     v.nullable(v.picklist([...PROOFS_OF_IDENTITY, 'no'])),
-    is('How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a certificate of DNSCrypt.'),
+    is('How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a DNSCrypt certificate.'),
   ),
-  tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of that connection.')),
+  tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of the connection of the latest answer or handshake.')),
   cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
-  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: this version of Node does not report it.'))),
+  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: none yet, or Node does not report it.'))),
   certificateUntil: v.optional(
     v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Until when the certificate of that connection is valid.')),
   ),
@@ -128,7 +128,7 @@ const list = v.object({
     v.picklist(['in-force', 'loading', 'missing', 'paused', 'resting']),
     is('missing: it could not be read, and has no effect. paused: by `enigm-dns pause`. resting: not in its hours.'),
   ),
-  rules: count('Its rules.'),
+  rules: count('Number of its rules.'),
   skipped: count('Lines that are not used; `enigm-dns check` names the reasons.'),
   blocked: v.optional(count('Questions that it blocked since the start. Repeats that the cache answered are not counted.')),
   readAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When its rules were read; null: never.')),
@@ -148,12 +148,12 @@ export const statusDocument = v.object({
     v.pipe(v.string(), v.maxLength(100), is('Boot and start time of the process, opaque. It distinguishes a reused pid.')),
   ),
   startedAt: time('When that process started.'),
-  updatedAt: time('When this document was written: at a change of state and at each heartbeat, never because of a query.'),
+  updatedAt: time('When this document was written: at each heartbeat and change of state, not for each query.'),
   heartbeatS: v.pipe(v.number(), v.minValue(0.1), is('The interval of heartbeats. A document older than three intervals is stale.')),
   state: v.pipe(
     v.picklist(['protected', 'degraded', 'exposed', 'offline']),
     is(
-      'protected: authenticated answers arrive now. degraded: they arrive, but a requirement of the profile or policy is not met. exposed: answers are unauthenticated, or something was sent in cleartext. offline: there are no authenticated answers now.',
+      'protected: authenticated answers arrive now. degraded: they arrive, but a requirement of the profile or policy is not met. exposed: answers come from a server that did not prove its identity, `enigm-dns portal` is on, or a forward zone is asked in cleartext that the policy does not name. offline: there are no authenticated answers now.',
     ),
     v.metadata(KEEP),
   ),
@@ -197,18 +197,18 @@ export const statusDocument = v.object({
       bytes: count('Memory in use.'),
       maxBytes: count('The limit of that memory.'),
       hits: v.optional(count('Queries answered from the cache since the start.')),
-      misses: v.optional(count('Queries that were sent to a resolver since the start.')),
+      misses: v.optional(count('Queries that the cache did not answer since the start, also blocked ones and those with a local answer.')),
       stale: v.optional(count('Stale answers given since the start (RFC 8767).')),
       renewed: v.optional(count('Answers renewed before they expired, since the start.')),
       overloaded: v.optional(count('Queries rejected since the start because too many were in progress.')),
       limited: v.optional(
         count(
-          'Queries above a rate limit since the start: UDP queries of other hosts, which were referred to TCP or not answered, and those above `clientQueriesPerS`, which were refused.',
+          'Queries above a rate limit since the start: UDP queries of other hosts, which were referred to TCP or not answered, and those above `clientQueriesPerS`, which were refused or not answered.',
         ),
       ),
       rebinding: v.optional(count('Answers refused since the start because they held a private address (DNS rebinding).')),
     }),
-    is('Totals of the answer cache.'),
+    is('Totals of the answer cache, and of rejected queries and refused answers.'),
   ),
   shaping: v.pipe(
     v.object({
@@ -217,7 +217,7 @@ export const statusDocument = v.object({
       why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why it is not in force.'))),
       jitterMs: v.pipe(v.number(), v.minValue(0), is('The longest delay of the profile `jitter`.')),
     }),
-    is('Traffic shaping. The share of real traffic is never shown.'),
+    is('Traffic shaping. How much of the traffic are covers is never shown.'),
   ),
   plaintext: v.pipe(
     v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
@@ -241,7 +241,7 @@ export const statusDocument = v.object({
           is('How many flows were seen; null: none was seen, which proves nothing.'),
         ),
         looks: count('Number of checks.'),
-        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('What could be read.')),
+        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('The sources of the kernel that could be read.')),
       }),
       is('Traffic of other programs to port 53 of other servers, as far as it was seen since the start.'),
     ),
@@ -279,7 +279,7 @@ export const statusDocument = v.object({
     v.pipe(
       v.array(list),
       v.maxLength(64),
-      is('The lists of names, in the order of the configuration. Absent: no list is configured. Never a name.'),
+      is('The lists of names, in the order of the configuration. Absent: no list is configured. It never holds a name from a list.'),
       v.metadata(COUNT_BY_STATE),
     ),
   ),
@@ -290,7 +290,7 @@ export const statusDocument = v.object({
           v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
           is('Number of earlier starts in this boot; null: not known.'),
         ),
-        lateMs: milliseconds('The delay of the latest heartbeat, which is the delay of the event loop.'),
+        lateMs: milliseconds('How late the latest heartbeat was. It is late when the event loop is busy.'),
         worstLateMs: milliseconds('The longest delay of a heartbeat since the start, not counting sleep.'),
         faults: count('Number of internal faults caught since the start.'),
       }),
@@ -327,15 +327,15 @@ export const REDACTED_SCHEMA = 'enigm-dns/status-redacted/1'
 export type Share = 'keep' | 'count-by-state' | 'code'
 
 /**
- * The part of a document that may be shown to others: exactly the fields that the schema marks
- * (`x-share` in schema/status.schema.json). A new field is left out until it gets a mark.
+ * The part of a document that may be shown to others: of the fields that the schema marks
+ * (`x-share`), their predefined words, codes and counts. A field without a mark is left out.
  */
 export function redacted(value: unknown): Readonly<Record<string, unknown>> {
   const kept = pick(statusDocument, value)
   return { ...(isRecord(kept) ? kept : {}), schema: REDACTED_SCHEMA }
 }
 
-/** The parts of a valibot schema that the marks need. */
+/** The parts of a valibot schema that `walk` reads. */
 interface SchemaNode {
   readonly type?: unknown
   readonly entries?: Readonly<Record<string, SchemaNode>>
@@ -371,7 +371,7 @@ function walk(node: SchemaNode, value: unknown): unknown {
   return items.length === 0 && (value.length > 0 || !isMarked(item)) ? undefined : items
 }
 
-/** Whether a schema has marked fields. Without any, even an empty list would reveal something. */
+/** Whether a schema has marked fields. If not, even an empty list would say that there are none. */
 function isMarked(node: SchemaNode): boolean {
   const bare = node.wrapped ?? node
   if ((shareOf(node) ?? shareOf(bare)) !== undefined) return true

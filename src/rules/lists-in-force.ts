@@ -49,7 +49,7 @@ export class ListsInForce {
   /** Undefined: no list has rules about clients. */
   #clients: ClientRules | undefined
   #clientRanges: readonly ClientRange[] = []
-  /** Counts the plans, so that views know when theirs is outdated. */
+  /** Counts the plans. A function of `views` compares it to see whether its plan is outdated. */
   #planNumber = 0
   #plan: ListPlan = { lists: [], sets: [] }
   /**
@@ -62,8 +62,9 @@ export class ListsInForce {
   #waiting: (() => void)[] | undefined = []
 
   /**
-   * `clientsChanged` is called after a swap if the old or the new lists have rules about clients,
-   * with the address ranges of those rules.
+   * `clientsChanged` is called during a swap if the old or the new lists have rules about clients,
+   * when the new rules are set and the new plan is not yet. It gets the address ranges of the new
+   * rules (empty if only the old lists had some).
    */
   constructor(version: RulesVersion, clientsChanged: (ranges: readonly ClientRange[]) => void = () => {}) {
     this.#version = version
@@ -80,7 +81,7 @@ export class ListsInForce {
     return this.#waiting === undefined
   }
 
-  /** Calls `ready` as soon as questions can be checked: at once if they can be now. */
+  /** Calls `ready` when questions can be checked: immediately if they already can. */
   whenReady(ready: () => void): void {
     if (this.#waiting === undefined) ready()
     else this.#waiting.push(ready)
@@ -121,7 +122,7 @@ export class ListsInForce {
   /**
    * Returns a function from a client address to its view. The view is that of `base`. It has the
    * mark `unshared` if a list blocks the client, or `exempt` if no list applies to it. If no list
-   * has rules about clients, the function only compares one value.
+   * has rules about clients, the function costs one comparison more than `base`.
    */
   views(base: (address: string) => View): (address: string) => View {
     let marked = base

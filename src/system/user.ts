@@ -21,13 +21,16 @@ const CAPABILITY_VERSION_3 = 0x20080522
 /** More capabilities than exist (41 in Linux 6.x). The kernel returns EINVAL for the others. */
 const MAX_CAPABILITIES = 64
 
-/** How a process of root changes to another user. */
+/** What is left of the rights of root after `become`, and how to give up the rest. */
 export interface Privileges {
   /** Runs `bind` with the right to use ports below 1024. */
   bound<T>(bind: () => Promise<T>): Promise<T>
   /** Gives up root permanently. Must be called when everything is bound. */
   settle(): void
-  /** A sentence about what the process can no longer do. Undefined: it can do everything. */
+  /**
+   * A sentence about what the process can no longer do. Undefined: it can do all that the service
+   * needs.
+   */
   readonly lost: string | undefined
 }
 
@@ -37,7 +40,8 @@ export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, los
 /**
  * Finds the account that `user` of a configuration names: a name in /etc/passwd, a user number, or
  * UID:GID. Its groups come from /etc/group. `tables`: the texts of these files. Throws an
- * EnigmError `config` if the account does not exist or is root.
+ * EnigmError `config` if a name, or a number alone, is not in /etc/passwd, if a number is out of
+ * range, and for root. UID:GID need not be in a file.
  */
 export function accountOf(user: string, tables: Tables = systemTables()): ServiceAccount {
   const [, uid, gid] = /^(\d+)(?::(\d+))?$/.exec(user) ?? []
@@ -169,7 +173,8 @@ function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: Serv
 }
 
 /**
- * Changes only the effective user. Root stays the real and saved user until `settle`, for `bound`.
+ * Changes the groups, and the effective user and group. The real and saved ones stay root until
+ * `settle`, so that `bound` can become root again.
  */
 function withoutCapability(account: ServiceAccount): Privileges {
   takeGroups(account)
@@ -198,7 +203,7 @@ function withoutCapability(account: ServiceAccount): Privileges {
 }
 
 const LOST =
-  'CAP_NET_BIND_SERVICE cannot be kept without Linux and the package koffi: a reload cannot open a port below 1024, a restart can'
+  'CAP_NET_BIND_SERVICE cannot be kept here (it needs Linux and the package koffi): a reload cannot open a port below 1024, a restart can'
 
 function takeGroups({ gid, groups }: ServiceAccount): void {
   process.setgroups?.([gid, ...groups])

@@ -123,7 +123,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
       return
     }
     // Any reply proves that the path is alive.
-    standing.lastAnswerMs = nowMs
+    standing.lastReplyMs = nowMs
     if (probe) {
       // A resolver that cannot read a probe can read no query.
       if (ofHop || !standing.healthy || standing.badReplies >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
@@ -222,7 +222,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    */
   makeReady(order: Order<ResolverHealth<P>>, asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
     const r = this.next(order, asked, ranks)
-    if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastAnswerMs >= LINK_COLD_MS) void this.probe(r)
+    if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastReplyMs >= LINK_COLD_MS) void this.probe(r)
   }
 
   /**

@@ -102,7 +102,7 @@ export class Order<R extends Ranked> {
    */
   toMeasure(nowMs: number): R | undefined {
     if (nowMs < this.#measureAtMs) return undefined
-    const unknown = this.#resolvers.find((r) => r.standing.healthy && !r.probing && nowMs - r.standing.lastAnswerMs >= REMEASURE_MS)
+    const unknown = this.#resolvers.find((r) => r.standing.healthy && !r.probing && nowMs - r.standing.lastReplyMs >= REMEASURE_MS)
     this.#measureAtMs = nowMs + (unknown === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
     return unknown
   }

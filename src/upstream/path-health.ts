@@ -30,8 +30,8 @@ export const ON_DEMAND: Manner = { probes: true, asksAgain: true, byLinks: false
  */
 export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false, byLinks: false }
 /**
- * The same as `ON_SCHEDULE`, but one of the schedules never stops. Neither a query nor its failure
- * opens another link.
+ * As `ON_SCHEDULE`, but one link is always open, and the links choose the resolver. So neither a
+ * query nor its failure opens another link.
  */
 export const ALWAYS_ON: Manner = { probes: false, asksAgain: false, byLinks: true }
 
@@ -43,7 +43,7 @@ const FIRST_BACKOFF_MS = 1000
  */
 const LONGEST_BACKOFF_MS = 54_000
 /**
- * A sample counts as at most twice the smoothed value plus this. One name that takes seconds must
+ * A sample counts as at most 2 * the smoothed value + this. One name that takes seconds must
  * not make a fast resolver look slow.
  */
 const OUTLIER_MS = 10
@@ -53,17 +53,21 @@ const OUTLIER_MS = 10
  * and timers. Its owner reports what happened, and when.
  */
 export class PathHealth {
-  /** The number of failures in a row. 0: healthy. */
+  /** The failures in a row that counted (see `failed`). 0: healthy. */
   failures = 0
-  /** The earliest time of the next probe. */
+  /** The end of the backoff. Before it no probe is sent, and without probes no query. */
   retryAtMs = Number.NEGATIVE_INFINITY
-  lastAnswerMs = Number.NEGATIVE_INFINITY
+  /** When the last reply of any kind came. */
+  lastReplyMs = Number.NEGATIVE_INFINITY
   lastTriedMs = Number.NEGATIVE_INFINITY
-  /** When the last reply came that settled its question, to a query or to a cover. */
+  /**
+   * When the last reply, to a query or a cover, came that settled its question
+   * (`ReplyVerdict.final`).
+   */
   lastFinalMs = Number.NEGATIVE_INFINITY
   /**
-   * The number of bad replies in a row. A bad reply is about the hop, or another operator had a
-   * better one, see health.ts.
+   * The number of bad replies in a row. A reply is bad if its error concerns only this connection
+   * (`ReplyVerdict.ofHop`), or if another operator had a better one, see health.ts.
    */
   badReplies = 0
   /** The smoothed round-trip time of the path in ms. It is used to compare paths. */
@@ -80,7 +84,7 @@ export class PathHealth {
 
   /** Whether the last exchange failed, or the path has never answered. */
   get suspect(): boolean {
-    return this.failures > 0 || this.lastAnswerMs === Number.NEGATIVE_INFINITY
+    return this.failures > 0 || this.lastReplyMs === Number.NEGATIVE_INFINITY
   }
 
   /**
@@ -88,18 +92,19 @@ export class PathHealth {
    * name is not.
    */
   silentSince(startedMs: number): boolean {
-    return this.lastAnswerMs < startedMs
+    return this.lastReplyMs < startedMs
   }
 
   /**
    * Records an answer. An RTT sample includes the time in which the resolver looked up the name,
-   * which is no evidence about the path. So a lower sample has weight 1/2, and a higher one 1/8.
+   * which is no evidence about the path. So for `rttMs` a lower sample has weight 1/2, and a higher
+   * one 1/8.
    */
   answered(rttMs: number, waitMs: number, nowMs: number): void {
     this.failures = 0
     this.badReplies = 0
     this.retryAtMs = Number.NEGATIVE_INFINITY
-    this.lastAnswerMs = nowMs
+    this.lastReplyMs = nowMs
     this.lastFinalMs = nowMs
     this.rttMs = smoothed(this.rttMs, rttMs, 0.5)
     this.waitMs = smoothed(this.waitMs, waitMs, 0.125)
@@ -138,7 +143,7 @@ export class PathHealth {
     this.retryAtMs = Number.NEGATIVE_INFINITY
   }
 
-  /** Restarts the backoff: the path failed when everything failed, so it was not the cause. */
+  /** Restarts the backoff: everything failed at the same time, so the cause was not this path. */
   forgive(nowMs: number): void {
     if (this.failures === 0) return
     this.failures = 1
@@ -146,9 +151,9 @@ export class PathHealth {
   }
 }
 
-function smoothed(old: number | undefined, sampleMs: number, fall: number): number {
+function smoothed(old: number | undefined, sampleMs: number, lowerWeight: number): number {
   if (old === undefined) return sampleMs
-  return sampleMs < old ? old + (sampleMs - old) * fall : old + (Math.min(sampleMs, 2 * old + OUTLIER_MS) - old) * 0.125
+  return sampleMs < old ? old + (sampleMs - old) * lowerWeight : old + (Math.min(sampleMs, 2 * old + OUTLIER_MS) - old) * 0.125
 }
 
 /** If an exchange had less time than this and got no answer, this is no evidence about its path. */

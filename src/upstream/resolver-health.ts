@@ -95,8 +95,8 @@ export class ResolverHealth<P extends Protection> {
   signOfLife(transport: Transport, carried: Carried): void {
     const nowMs = this.#o.clock.nowMs()
     const path = this.#paths.find(({ link }) => link.transport === transport)
-    if (path !== undefined) path.standing.lastAnswerMs = nowMs
-    this.standing.lastAnswerMs = nowMs
+    if (path !== undefined) path.standing.lastReplyMs = nowMs
+    this.standing.lastReplyMs = nowMs
     if (!verdictOn(readingOf(carried)).final) return
     this.standing.badReplies = 0
     this.standing.lastFinalMs = nowMs

@@ -19,7 +19,7 @@ const OF_THE_JUDGE: Readonly<Record<string, RegExp>> = {
   'classifies a failure': /\bspeaksAgainst\(/,
   'keeps a standing': /new PathHealth\(/,
   'changes a standing':
-    /\.(lastAnswerMs|lastTriedMs|retryAtMs|badReplies) = |\+\+\w*\.?standing\.|standing\.(answered|failed|postpone|reset|forgive)\(/,
+    /\.(lastReplyMs|lastTriedMs|retryAtMs|badReplies) = |\+\+\w*\.?standing\.|standing\.(answered|failed|postpone|reset|forgive)\(/,
   'reports how a resolver does': /type: 'upstream\.(answered|failed)'/,
   'sends a probe': /purpose(: | = )'probe'/,
 }

@@ -22,21 +22,23 @@ import {
 
 /**
  * Limit of IDs (of 65,536) that wait for a reply or may still get a late one. At this limit the
- * connection accepts no more requests, so a few random draws always find a free ID.
+ * connection accepts no more requests, so a random ID is free with a probability of at least one
+ * half.
  */
 const MAX_IDS = 32_768
 const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 
 /**
- * One request with its ID on this connection. A class, so that it can be cancelled without a
- * closure.
+ * One request with its ID on this connection. A class, because a closure for each request would
+ * cost memory.
  */
 class DotRequest<P extends Protection> implements Sent {
   readonly id: number
   readonly request: Uint8Array
   readonly ticket: Ticket<P>
   readonly #cancel: (slot: DotRequest<P>) => void
+  /** When it was written; 0: not yet. */
   sentMs = 0
 
   constructor(id: number, request: Uint8Array, ticket: Ticket<P>, cancel: (slot: DotRequest<P>) => void) {
@@ -69,7 +71,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   #unwritten: DotRequest<P>[] = []
   #idleMs = Number.POSITIVE_INFINITY
 
-  /** `cells`: the writer for a schedule, see `DotCellCarrier`. */
+  /** `cells`: writes records of one size, for a schedule; see `DotCellCarrier`. */
   constructor(connection: Connection<P>, tools: CarrierTools, cells?: DotCells) {
     super(connection, tools)
     this.cells = cells
@@ -102,9 +104,9 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Sends the probe query, because DNS has no ping. It is as long as the last request, and its
-   * ID is not in use. Any reply is a sign of life. It is needed because a pending query proves
-   * nothing: the servers of its name may be silent.
+   * Sends the probe query, because DNS has no ping. The probe is as long as the last request, and
+   * its ID is not in use. Any reply is a sign of life. A probe is needed because a pending query
+   * proves nothing: the servers of the queried name may be silent.
    */
   probe(): boolean {
     if (this.dead || this.cells !== undefined || this.#slots.size === 0 || this.#lastOctets === 0) return false
@@ -129,8 +131,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Reserves the ID of a cancelled request, whose answer may still come. No other request gets this
-   * ID until the connection closes.
+   * Reserves an ID to which a reply may still come: of a cancelled or failed request, or of a
+   * probe. No other request gets this ID until the connection closes.
    */
   #reserve(id: number): void {
     this.#reserved.add(id)
@@ -138,8 +140,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /**
-   * Writes all queries of one turn together, in one TLS record if they fit. So there are fewer
-   * records to send, and fewer for an observer to count.
+   * Without `cells`: writes all queries of one turn together, in one TLS record if they fit. So
+   * there are fewer records to send, and fewer for an observer to count.
    */
   #write(): void {
     const slots = this.#unwritten
@@ -168,14 +170,15 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     else this.cells.write(out)
   }
 
-  /** Reads frames. A frame of any length is accepted; none ends the connection. */
+  /** Reads frames. No length of a frame is an error, so no frame ends the connection. */
   #onOctets(octets: Uint8Array): void {
     if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
     this.#frames.push(octets, this.#take)
   }
 
   /**
-   * Handles one frame. A frame that is too short for a message is ignored and is no sign of life.
+   * Handles one frame. A frame that is too short for a message is only reported as a mismatch, and
+   * is no sign of life.
    */
   #onFrame(frame: Uint8Array): void {
     if (this.dead) return
@@ -195,7 +198,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
 
   #answer(slot: DotRequest<P>, frame: Uint8Array): void {
     this.#slots.delete(slot.id)
-    // The chunk belongs to us and is read once, so the reply is changed in place.
+    // Nobody else reads the octets of `frame`, so the reply is changed in place.
     setId(frame, idOf(slot.request))
     const reading = readReply(frame)
     const { opt } = reading
@@ -263,8 +266,8 @@ class ReservedIds {
 const CELL_OCTETS = 130
 
 /**
- * Cuts the output of a DoT carrier into records of one size. Each write waits for the callback of
- * the last one, because Node joins queued writes into one record.
+ * Cuts the output of a DoT carrier into records of one size. Writes nothing while the last
+ * record is still queued, because Node joins queued writes into one record.
  */
 class DotCells implements Cells {
   readonly #socket: Duplex
@@ -284,12 +287,15 @@ class DotCells implements Cells {
     return this.#socket.writable && this.#socket.writableLength === 0
   }
 
-  /** Only the first record holds the two octets of the length. */
+  /**
+   * How long a request must be to fill `records` records. The first one also holds the two octets
+   * of the length.
+   */
   octets(records: number): number {
     return records * CELL_OCTETS - 2
   }
 
-  /** Writes the first record of `framed` now; `more` writes the others. */
+  /** Only if `ready`: writes the first record of `framed`. Each `more` writes the next one. */
   write(framed: Buffer): void {
     this.#rest = framed
     this.more()
