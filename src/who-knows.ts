@@ -7,9 +7,9 @@ import { TRANSPORTS, type Transport } from './transports.ts'
  */
 
 /**
- * Whether a party can know something. `no`: nothing that it receives reveals it. `claimed`: it is
- * hidden only if a party keeps its promise. `only together with X`: it can know if X shares its
- * data.
+ * Whether a party can know something. `no`: nothing that it receives reveals it. `claimed`: the
+ * thing is hidden only if a party keeps its promise. `only together with X`: the party can know it
+ * if X shares its data.
  */
 export type Cell = 'yes' | 'no' | 'claimed' | `only together with ${string}`
 
@@ -116,14 +116,18 @@ function addressAtResolver({ hops: [first], keyFetchedDirectly }: QueryPath): Ce
 
 const together = (party: string): Cell => `only together with ${party}`
 
-/** The party name of a server that is asked without encryption; `link`: those of the network. */
+/**
+ * The party name of a server that is asked without encryption; for `link`: the servers that the
+ * network announces.
+ */
 export function plainParty(server: string): string {
   return server === 'link' ? 'servers of this network' : `server ${server}`
 }
 
 /**
  * Derives what is known about a query in cleartext to `server`. A server on this host (`isLocal`)
- * may send it on, so this network does not know it only if that server keeps it. Pure.
+ * may send it on in cleartext. So `claimed`: this network learns nothing as long as that server
+ * does not send it on. Pure.
  */
 export function whoCanKnowPlain(server: string, isLocal: boolean): readonly Knowledge[] {
   const seen: Cell = isLocal ? 'claimed' : 'yes'
@@ -171,7 +175,7 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
 
 /**
  * The first hops without a configured operator. The operator of the resolver may run such a hop. If
- * the hop is a program on this host, it may also connect directly, and the resolver then gets the
+ * the hop is a program on this host, it may connect to the resolver directly, which then gets the
  * address. Hops that isolate operators (Tor) are not counted.
  */
 export function strangers(paths: readonly QueryPath[]): readonly string[] {
@@ -218,8 +222,8 @@ function alone(known: readonly KnownAt[]): readonly Joined[] {
 const isIn = (one: KnownAt, all: readonly KnownAt[]) => all.some(({ path, party }) => path === one.path && party === one.party)
 
 /**
- * Finds hops and the resolver of one path with the same operator (or `jurisdiction`), or without a
- * configured one. `why` is a sentence without its final dot. Undefined: all differ, or
+ * Finds two parties of a path with the same `what`; otherwise the parties for which it is not
+ * configured. `why` is a sentence without its final dot. Undefined: all differ, or
  * there is no hop.
  */
 export function sameOnPath(

@@ -31,7 +31,7 @@ t.test('documented limits are those of the code', (t) => {
     ['docs/limits.md', `at most ${constant('trace/query-trace.ts', 'RING')} lines that wait for a slow terminal`],
     [
       'docs/limits.md',
-      `It ends when its time is over (at most ${constant('trace/query-trace.ts', 'LONGEST_TRACE_MS') === HOUR_MS ? 'one hour' : '?'})`,
+      `The trace ends after its time (at most ${constant('trace/query-trace.ts', 'LONGEST_TRACE_MS') === HOUR_MS ? 'one hour' : '?'})`,
     ],
     ['docs/cache.md', `no resolver has a newer answer within ${constant('cache/serve-stale.ts', 'CLIENT_TIMEOUT_MS') / 1000} s`],
     ['docs/cache.md', `with a TTL of ${constant('cache/serve-stale.ts', 'STALE_TTL_S')} s`],

@@ -119,9 +119,9 @@ function shown(world: StatusWorld, reading: StatusReading, options: StatusOption
 
 function look(world: StatusWorld, places: readonly StatusPlace[], options: StatusOptions): StatusReading {
   const isSame = options.remote === true ? () => undefined : world.isSame
-  const witness = { wallMs: world.clock.wallMs(), isSame }
+  const host = { wallMs: world.clock.wallMs(), isSame }
   const verifying = options.verify === true || options.key !== undefined
-  const readings = places.map((p) => (verifying ? readVerified(world, p, witness, options) : readStatus(p.path, witness, p.owner)))
+  const readings = places.map((p) => (verifying ? readVerified(world, p, host, options) : readStatus(p.path, host, p.owner)))
   const path = places.map((p) => p.path).join(', ')
   const nowhere = readings.every((r) => r.judgement === 'not-found')
   const best = mostRelevant(readings) ?? {
@@ -134,7 +134,7 @@ function look(world: StatusWorld, places: readonly StatusPlace[], options: Statu
 }
 
 /** Reads a status file and verifies its signature. The text that is shown is the verified text. */
-function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts, options: StatusOptions): StatusReading {
+function readVerified(world: StatusWorld, place: StatusPlace, host: HostFacts, options: StatusOptions): StatusReading {
   const first = readPlainFile(place.path, place.owner)
   if (typeof first !== 'string') return { path: place.path, exitCode: EXIT.cannotTell, ...first }
   const { verification, text } = verifyStatus(place.path, {
@@ -148,7 +148,7 @@ function readVerified(world: StatusWorld, place: StatusPlace, witness: HostFacts
       return typeof got === 'string' ? got : undefined
     },
   })
-  return withVerification(judgeText(place.path, text ?? first, witness), verification)
+  return withVerification(judgeText(place.path, text ?? first, host), verification)
 }
 
 function screen(world: StatusWorld, reading: StatusReading, { paths }: Pick<StatusOptions, 'paths'>): string {

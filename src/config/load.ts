@@ -67,9 +67,9 @@ export interface DefaultFiles {
   readonly resolversFile: string | undefined
 }
 
-const PLACES: DefaultFiles = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
+const DEFAULT_FILES: DefaultFiles = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
 
-const HERE = 'command line'
+const NO_FILE = 'command line'
 const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
@@ -94,7 +94,7 @@ export async function reloadConfig(
   inForce: Loaded,
   file?: string,
   overrides: Overrides = {},
-  places: DefaultFiles = PLACES,
+  places: DefaultFiles = DEFAULT_FILES,
 ): Promise<Loaded> {
   const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
   const next = await loadConfig(file ?? readBefore, overrides, places)
@@ -110,25 +110,25 @@ export async function reloadConfig(
 export async function checkConfig(
   file?: string,
   overrides: Overrides = {},
-  places: DefaultFiles = PLACES,
+  places: DefaultFiles = DEFAULT_FILES,
 ): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
 
   const { configFile, raw } = await readConfig(file, places.configFile, collect)
-  const written = raw === undefined ? configOf(HERE, {}, collect) : configOf(configFile ?? HERE, raw, collect)
+  const written = raw === undefined ? configOf(NO_FILE, {}, collect) : configOf(configFile ?? NO_FILE, raw, collect)
   const base = configFile === undefined ? process.cwd() : dirname(configFile)
   const trust = placed(written, base)
   const signed = await signedPolicyOf(trust, collect)
-  const found = { ...written, ...(await combinedPolicy(written, signed, configFile ?? HERE, collect)) }
+  const found = { ...written, ...(await combinedPolicy(written, signed, configFile ?? NO_FILE, collect)) }
   const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
-  const named = listeners(configFile ?? HERE, found, overrides, explicit, collect)
+  const named = listeners(configFile ?? NO_FILE, found, overrides, explicit, collect)
   const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)
 
   const setFile = found.resolvers === undefined ? places.resolversFile : resolve(base, found.resolvers)
   if (setFile === undefined) {
     collect({
-      file: HERE,
+      file: NO_FILE,
       path: 'resolvers',
       message: 'the shipped resolvers.json is missing; reinstall the program or name a set in "resolvers"',
     })
@@ -137,21 +137,21 @@ export async function checkConfig(
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const listed = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
   const set = await withAppliedLists(listed, trust)
-  const chosen = choose({ configFile: configFile ?? HERE, setFile }, found, set, setRaw !== undefined, collect)
+  const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
-  checkForwarding(configFile ?? HERE, found, resolvers, listen, collect)
+  checkForwarding(configFile ?? NO_FILE, found, resolvers, listen, collect)
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
-  const proxies = await readProxyFiles(configFile ?? HERE, base, found.proxies, collect)
+  const proxies = await readProxyFiles(configFile ?? NO_FILE, base, found.proxies, collect)
   const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
   // A faulty setting has its default here. With faulty `proxies` or `via` the check would report
   // faults that are none.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
-    checkRoutes({ configFile: configFile ?? HERE, setFile }, found, routed, collect)
-  for (const problem of transportProblems({ file: configFile ?? HERE, setFile }, found, resolvers)) collect(problem)
+    checkRoutes({ configFile: configFile ?? NO_FILE, setFile }, found, routed, collect)
+  for (const problem of transportProblems({ file: configFile ?? NO_FILE, setFile }, found, resolvers)) collect(problem)
   if (found.policy !== undefined && set.whole) {
     for (const { path, message } of contradictions(found, found.policy, resolvers, use))
-      collect({ file: configFile ?? HERE, path, message })
+      collect({ file: configFile ?? NO_FILE, path, message })
   }
   const hosts = await hostsOf(found, base, collect)
   const lists = await listsOf(found, base, collect)
@@ -160,7 +160,7 @@ export async function checkConfig(
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(trust))]
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...read])]
-  const config = { ...inForce(found, base, setFile, use, listen, hosts, lists), ...trust }
+  const config = { ...finalConfig(found, base, setFile, use, listen, hosts, lists), ...trust }
   const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
   const policySigned = signed === undefined ? {} : { policySignedS: signed.signedS }
   return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned }, problems }
@@ -198,7 +198,7 @@ function listeners(
   const texts = named ? (overrides.listen ?? []) : instead ? [] : config.listen
   const seen = new Set<string>()
   return texts.flatMap((text, index) => {
-    const where = named ? { file: HERE, path: '--listen' } : { file, path: `listen[${index}]` }
+    const where = named ? { file: NO_FILE, path: '--listen' } : { file, path: `listen[${index}]` }
     const listen = parseListen(text)
     const problem = listenProblem(text)
     if (listen === undefined || problem !== undefined) {
@@ -225,7 +225,7 @@ function withInherited(
   explicitAllow: boolean,
   collect: CollectProblem,
 ): readonly SocketAddress[] {
-  const places = new Map(
+  const sockets = new Map(
     [...inherited, ...named].map(({ address, port }) => [sameEndpoint(listenText({ address, port })), { address, port }]),
   )
   for (const endpoint of explicitAllow ? [] : inherited)
@@ -235,7 +235,7 @@ function withInherited(
         path: listenText(endpoint),
         message: 'can be reached from other hosts; list the allowed clients in allowFrom of the configuration, as in ["192.168.0.0/16"]',
       })
-  return [...places.values()]
+  return [...sockets.values()]
 }
 
 /**
@@ -259,7 +259,7 @@ function keylessTargets(
   }))
 }
 
-function inForce(
+function finalConfig(
   found: ConfigFile,
   base: string,
   setFile: string,

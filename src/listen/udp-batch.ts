@@ -50,7 +50,7 @@ export class Batch {
   readonly #socketNames: SocketNames
   #replies = 0
   #lateCount = 0
-  readonly #turn = () => this.flush()
+  readonly #flushInTurn = () => this.flush()
   #flushing = false
   #ended = false
   /**
@@ -185,7 +185,7 @@ export class Batch {
     this.#late.addressTo(this.#lateCount++, length, name)
     if (this.#flushing) return
     this.#flushing = true
-    setImmediate(this.#turn)
+    setImmediate(this.#flushInTurn)
   }
 
   /** Sends the replies that `later` gave. */
@@ -273,9 +273,9 @@ export async function listenUdpBatch(
 
 /**
  * Handles the packets of dgram: answers a single one immediately, and drains the socket in a burst.
- * `zoned` handles packets from addresses with a zone.
+ * `handleZoned` handles packets from addresses with a zone.
  */
-function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
+function drainBursts(batch: Batch, handleZoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
   let thisTurn = 0
   let busy = false
   const nextTurn = () => {
@@ -283,7 +283,7 @@ function drainBursts(batch: Batch, zoned: (packet: Buffer, from: RemoteInfo) => 
   }
   return (packet, from) => {
     if (thisTurn++ === 0) setImmediate(nextTurn)
-    if (from.address.includes('%')) zoned(packet, from)
+    if (from.address.includes('%')) handleZoned(packet, from)
     // Port 0 can be forged, and a reply to it is impossible.
     else if (from.port !== 0) batch.take(packet, from.address, from.port)
     if (busy || thisTurn > 1) busy = batch.drain() >= BUSY_DRAIN

@@ -45,6 +45,7 @@ export interface ListPlan {
 export class ListsInForce {
   readonly #version: RulesVersion
   readonly #clientsChanged: (ranges: readonly ClientRange[]) => void
+  /** The table of all rules. Undefined: no list is configured, or none is loaded yet. */
   #rules: ListRules | undefined
   /** Undefined: no list has rules about clients. */
   #clients: ClientRules | undefined
@@ -59,6 +60,7 @@ export class ListsInForce {
   readonly #blocked = new Map<string, { count: number }>()
   /** Cache: the `Blocking` for each rule group that has blocked something under this plan. */
   #blockings = new Map<RuleGroup, Blocking>()
+  /** Called when the first lists are loaded. Undefined: they are. */
   #waiting: (() => void)[] | undefined = []
 
   /**

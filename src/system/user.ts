@@ -212,12 +212,13 @@ function takeGroups({ gid, groups }: ServiceAccount): void {
 /** Checks that the privileges of root are gone. Throws an EnigmError `config` if they are not. */
 function assertDropped({ uid, gid, groups }: ServiceAccount): void {
   const ids = [process.getuid?.(), process.geteuid?.(), process.getgid?.(), process.getegid?.()]
-  let back = true
+  let canBecomeRoot = true
   try {
     process.seteuid?.(0)
   } catch {
-    back = false
+    canBecomeRoot = false
   }
   const strange = process.getgroups?.().some((id) => id !== gid && !groups.includes(id)) === true
-  if (back || strange || ids.join() !== [uid, uid, gid, gid].join()) throw new EnigmError('config', 'user: root cannot be given up here.')
+  if (canBecomeRoot || strange || ids.join() !== [uid, uid, gid, gid].join())
+    throw new EnigmError('config', 'user: root cannot be given up here.')
 }

@@ -278,12 +278,12 @@ class DotCells implements Cells {
   }
 
   get ready(): boolean {
-    return this.#rest === undefined && this.#left
+    return this.#rest === undefined && this.#isFlushed
   }
   get unfinished(): boolean {
     return this.#rest !== undefined
   }
-  get #left(): boolean {
+  get #isFlushed(): boolean {
     return this.#socket.writable && this.#socket.writableLength === 0
   }
 
@@ -302,7 +302,7 @@ class DotCells implements Cells {
   }
 
   more(): void {
-    if (this.#rest === undefined || !this.#left) return
+    if (this.#rest === undefined || !this.#isFlushed) return
     const record = this.#rest.subarray(0, CELL_OCTETS)
     this.#rest = this.#rest.length > CELL_OCTETS ? this.#rest.subarray(CELL_OCTETS) : undefined
     this.#socket.write(record)
