@@ -10,7 +10,7 @@ import type { Emit } from './events.ts'
 import { createHostChecks, type HostChecks, type HostChecksSetup, type SystemView } from './host-checks.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import type { PolicyGate } from './policy/gate.ts'
-import { type AuditLog, type AuditRecorder, auditRecorder, openAuditLog } from './posture/audit.ts'
+import { type AuditLog, type AuditRecorder, type AuditState, auditRecorder, openAuditLog } from './posture/audit.ts'
 import type { StatusDocument } from './posture/document.ts'
 import { countStart } from './posture/earlier-runs.ts'
 import { createMonitor } from './posture/monitor.ts'
@@ -87,7 +87,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   const identity = selfIdentity()
   const key = openSigningKey(stateDir)
   let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
-  let auditReported = ''
+  let auditReported: AuditState['state'] | undefined
+  let required = isRequired(policy)
   let reportedState: TopState | undefined
   let started = false
   let gateMoved = false
@@ -135,7 +136,11 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   }
   const reportAudit = () => {
     if (audit === undefined) return
-    auditReported = audit.log.now.state
+    const { state } = audit.log.now
+    // The events do not say why, and are not logged: there is one at each heartbeat.
+    if (state !== auditReported && state === 'unwritable') o.warn(unwritten(audit.log.fault, required))
+    if (state !== auditReported && auditReported === 'unwritable') o.warn('the audit log can be written again')
+    auditReported = state
     emit({ type: 'audit', ...audit.log.now })
   }
   const starts = countStart(stateDir, { bootId: bootId(), pid: identity.pid, processStart: identity.startedAtTicks }, isSame)
@@ -173,6 +178,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       monitor.start()
     },
     adopt(loaded, listeners) {
+      required = isRequired(loaded.config.policy)
       audited(loaded.config.policy)
       // Only an attempt shows whether the log can be written, and no rule may rest on an old one.
       audit?.recorder.reloaded()
@@ -248,6 +254,13 @@ function seals(key: SigningKey | string, clock: Clock, random: Random): Pick<Ato
       { suffix: PUBLIC_KEY, text: () => key.publicPem },
     ],
   }
+}
+
+const isRequired = (policy: Policy | undefined) => policy !== undefined && policy.audit === 'required'
+
+function unwritten(why: string | undefined, required: boolean): string {
+  const effect = required ? 'no query is answered, because policy.audit is "required"' : 'its entries are counted as lost'
+  return `the audit log cannot be written (${why ?? 'unknown error'}): ${effect}`
 }
 
 const ticks = (startedAtTicks: string | undefined) => (startedAtTicks === undefined ? {} : { processStart: startedAtTicks })

@@ -141,7 +141,10 @@ function pageFaults(socket: string, allowed: Owners): readonly string[] {
   return [...writingFaults(dirname(socket), allowed), ...list(foreignSocket(socket, allowed))]
 }
 
-/** The faults of two files at one path: one would overwrite the other. */
+/**
+ * The faults of two files at one path, where one would overwrite the other, and of a file at the
+ * path of a directory that we need.
+ */
 function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
   const { stateDir, statusFile, page } = config
   const status = [statusFile, statusFile + SIGNATURE, statusFile + PUBLIC_KEY].map((path) => ['statusFile', path] as const)
@@ -152,17 +155,33 @@ function pathsUsedTwice({ config, files }: PathsSetup): readonly string[] {
     ['the control socket', controlPath(statusFile)] as const,
     ['the saved cache', savedFiles({ config }).runtime] as const,
     ...(page?.listen.startsWith('/') === true ? [['page.listen', page.listen] as const] : []),
-  ]
+  ].map(([what, path]) => ({ what, path, real: realPath(path) }))
   const first = new Map<string, string>()
   const faults: string[] = []
-  for (const [what, path] of places) {
-    const other = first.get(path)
-    // At these two paths both files have the same content: the public key, or the cache.
-    const same = path === join(stateDir, 'status.pub') || path === join(stateDir, 'cache.sealed')
-    if (other !== undefined && other !== what && !same) faults.push(`${what}: ${path} is a file of ${other} too; name another place.`)
-    first.set(path, other ?? what)
+  const directories = [['stateDir', stateDir] as const, ...places.map(({ what, path }) => [what, dirname(path)] as const)]
+  // Of several, the first one is named.
+  const needed = new Map(directories.toReversed().map(([what, path]) => [realPath(path), what]))
+  // At these two paths both files have the same content: the public key, or the cache.
+  const same = ['status.pub', 'cache.sealed'].map((name) => realPath(join(stateDir, name)))
+  for (const { what, path, real } of places) {
+    const other = first.get(real)
+    if (other !== undefined && other !== what && !same.includes(real))
+      faults.push(`${what}: ${path} is a file of ${other} too; name another place.`)
+    first.set(real, other ?? what)
+    for (const [directory, of] of needed)
+      if (directory === real || directory.startsWith(`${real}/`))
+        faults.push(`${what}: ${path} is the directory of ${of} or above it, and cannot be a file too; name another place.`)
   }
   return faults
+}
+
+/** A path without links. If it cannot be followed, another check says so. */
+function realPath(path: string): string {
+  try {
+    return walk(path, undefined).real
+  } catch {
+    return path
+  }
 }
 
 function prepareStateDir(stateDir: string, account: ServiceAccount | undefined): readonly string[] {

@@ -192,7 +192,7 @@ t.test('entries of the audit log: their kinds and fields, and the hash that chai
     kinds.set(what, [...new Set([...(kinds.get(what) ?? []), ...Object.keys(detail)])].toSorted())
   }
   const log = { append: (...events: { what: string; detail: object }[]) => events.forEach((e) => void note(e.what, e.detail)), retry() {} }
-  const recorder = auditRecorder({ ...log, now: { state: 'writing', entries: 0, lost: 0 } }, '1')
+  const recorder = auditRecorder({ ...log, now: { state: 'writing', entries: 0, lost: 0 }, fault: undefined }, '1')
   const signals = Object.fromEntries(SIGNAL_NAMES.map((name) => [name, { state: 'ok', since: '', reasons: [] }]))
   const verdict = { state: 'protected', signals } as unknown as Verdict
   for (const said of ['met', 'not-met', 'cannot-tell', 'claimed'] as const)

@@ -1,7 +1,7 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { type PathsSetup, preparePaths } from '../src/owned-paths.ts'
+import { type PathsSetup, pathFaults, preparePaths } from '../src/owned-paths.ts'
 
 const ACCOUNT = { name: 'service', uid: 61_234, gid: 61_235, groups: [] }
 
@@ -20,4 +20,44 @@ t.test('a closed directory of root with other files in it is not given away', { 
     else t.throws(take, { code: 'state', message: /^stateDir: .* holds other files, and would be given to user service; name a new/ })
     t.equal(statSync(stateDir).uid, given ? ACCOUNT.uid : 0, name)
   }
+})
+
+t.test('a file is never at the path of a directory, or above one', async (t) => {
+  const directory = t.testdir()
+  mkdirSync(join(directory, 'dir'))
+  symlinkSync('dir', join(directory, 'link'))
+  const faultsOf = ([stateDir, statusFile, page]: readonly [string, string, string?]) => {
+    const config = {
+      stateDir: join(directory, stateDir),
+      statusFile: join(directory, statusFile),
+      page: page && { listen: join(directory, page) },
+    }
+    return pathFaults({ config, files: [] } as unknown as PathsSetup)
+  }
+  for (const [said, ...paths] of [
+    [/^statusFile: \S+\/both is .* stateDir/, 'both', 'both'],
+    [/^statusFile: \S+\/both\.sig is .* stateDir/, 'both.sig', 'both'],
+    [/^statusFile: \S+\/both is .* stateDir/, 'both/state', 'both'],
+    [/^statusFile: \S+\/link\/both is .* stateDir/, 'dir/both', 'link/both'],
+    [
+      /^statusFile: \S+\/link\/status\.json is a file of page\.listen|^page\.listen: \S+ is a file of statusFile/,
+      'state',
+      'link/status.json',
+      'dir/status.json',
+    ],
+    [/^the control socket: \S+\/control\.sock is .* stateDir/, 'run/control.sock', 'run/status.json'],
+    [/^the saved cache: \S+\/cache\.sealed is .* stateDir/, 'run/cache.sealed/state', 'run/status.json'],
+    [/^page\.listen: \S+\/both is .* stateDir/, 'both', 'run/status.json', 'both'],
+    [/^page\.listen: \S+\/both is .* statusFile/, 'state', 'both/status.json', 'both'],
+    [/^statusFile: \S+\/both is .* page\.listen/, 'state', 'both', 'both/page.sock'],
+    [/^stateDir: \S+\/status\.key is .* statusFile/, 'state', 'state/status.key/status.json'],
+  ] as const)
+    t.match(faultsOf(paths), [said], paths.join(' '))
+  for (const paths of [
+    ['both', 'both/status.json'],
+    ['both', 'both/run/status.json', 'both/page.sock'],
+    ['run/state', 'run/status.json'],
+    ['both', 'both2'],
+  ] as const)
+    t.strictSame(faultsOf(paths), [], paths.join(' '))
 })

@@ -34,7 +34,8 @@ const HELP = `
 Exit codes:
   0  every connection to a resolver works (--offline: the configuration is valid)
   1  at least one connection does not work
-  2  a start would be refused; every fault is named: configuration, environment, user, files, ports
+  2  a start would be refused, or would refuse every query; every fault is named: configuration, environment,
+     user, files, ports. What a running enigm-dns service holds is only a warning: it can be stopped first.
   3  this user cannot read the configuration of the running service
 
 Examples:

@@ -1,14 +1,19 @@
+import { lstatSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
+import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
-import { listenText, type SocketAddress } from '../config/listen-address.ts'
+import { listenText, parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
 import { splitKeyPlace } from '../divided-names.ts'
 import { asEnigmError } from '../errors.ts'
 import { socketFault } from '../files/socket.ts'
 import { isReadableBy } from '../files/trust.ts'
+import { directoryFault } from '../files/writing.ts'
 import { bindFault, neverAskedByResolved } from '../listen/bind.ts'
 import { pathFaults } from '../owned-paths.ts'
+import { auditFault } from '../posture/audit.ts'
 import { runningIn } from '../posture/earlier-runs.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { signingKeyFault } from '../posture/signature.ts'
@@ -72,6 +77,10 @@ export async function startFaults(loaded: Loaded, world: StartWorld): Promise<St
     else warned.push(...paths.map(byThisUser))
     if (byRoot) warned.push(...closedTo(account, loaded.files, 'a reload needs it; '))
     warned.push(...ownWarnings(loaded, account, world))
+    const unwritten = unwritable(loaded, account)
+    if (byRoot) refused.push(...unwritten.refused)
+    else warned.push(...unwritten.refused.map(byThisUser))
+    warned.push(...unwritten.warned)
     if (runsAs === host.uid) warned.push(...keyWarnings(loaded, world))
   }
   const taken = await Promise.all([takenBy(loaded, world), portFaults(loaded, world), pageWarnings(loaded, world)])
@@ -94,6 +103,34 @@ function closedTo(account: ServiceAccount | undefined, paths: readonly string[],
   const who = `user: "${account.name ?? account.uid}"`
   const closed = paths.filter((path) => !isReadableBy(path, account))
   return closed.map((path) => `${who} cannot read ${path}, or a directory above it: ${why}give it read permission.`)
+}
+
+/**
+ * Faults of directories in which nothing can be written now. A start goes on without its files,
+ * because names must resolve. It is refused if it could not give the directories to `account`; and
+ * with a required audit log, it would answer no query.
+ */
+function unwritable({ config }: Loaded, account: ServiceAccount | undefined): StartFaults {
+  const { stateDir, statusFile, policy } = config
+  const refused: string[] = []
+  const warned: string[] = []
+  for (const [setting, directory, lost] of [
+    ['stateDir', stateDir, 'the status would not be signed, and no key, log or token would be kept'],
+    ['statusFile', dirname(statusFile), 'there would be no status and no control socket (forget, trace, stop, reload)'],
+  ] as const) {
+    const code = directoryFault(directory)
+    if (code === undefined) continue
+    const owner = lstatSync(directory, { throwIfNoEntry: false })?.uid
+    if (account !== undefined && owner !== account.uid)
+      refused.push(`${setting}: ${directory} cannot be used (${code}); name another place, or run this as its owner.`)
+    else warned.push(`${setting}: ${directory} cannot be written (${code}): ${lost}; name another place, or make it writable.`)
+  }
+  const audit = policy !== undefined && policy.audit === 'required' ? auditFault(stateDir) : undefined
+  if (audit !== undefined)
+    refused.push(
+      `policy.audit is "required", but the audit log cannot be written in ${stateDir} (${audit}): every query would be refused; make it writable, or name another stateDir.`,
+    )
+  return { refused, warned }
 }
 
 /** Problems that do not prevent names from resolving. */
@@ -192,10 +229,22 @@ async function tried(endpoint: SocketAddress, clock: Clock) {
 /**
  * Warnings about the page. It is no fault if it cannot be served, because names resolve without it.
  */
-async function pageWarnings({ config }: Loaded, { service }: StartWorld): Promise<StartFaults> {
-  const { page, stateDir } = config
-  if (page === undefined || service !== undefined) return { refused: [], warned: [] }
+async function pageWarnings({ config, listen }: Loaded, { service }: StartWorld): Promise<StartFaults> {
+  const { page, stateDir, statusFile } = config
+  if (page === undefined) return { refused: [], warned: [] }
+  const place = parseListen(page.listen)
+  if (place !== undefined && listen.some((one) => overlap(one, place)))
+    return {
+      refused: [],
+      warned: [`page.listen: The page cannot listen on ${page.listen}: listen opens this port first; name another one.`],
+    }
+  if (service !== undefined) return { refused: [], warned: [] }
   const { pageFault } = await import('../page/page.ts')
-  const fault = await pageFault({ listen: page.listen, stateDir })
+  const fault = await pageFault({ listen: page.listen, stateDir }, [stateDir, dirname(statusFile)])
   return { refused: [], warned: fault === undefined ? [] : [`page.listen: ${fault}`] }
+}
+
+/** Whether only one of two addresses can be opened. */
+function overlap(a: SocketAddress, b: SocketAddress): boolean {
+  return a.port === b.port && (a.address === b.address || a.address === (isIPv6(b.address) ? '::' : '0.0.0.0'))
 }

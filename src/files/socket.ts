@@ -1,9 +1,9 @@
-import { lstatSync } from 'node:fs'
+import { existsSync, lstatSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { type Owners, owners, writingFaults } from './trust.ts'
-import { remove } from './writing.ts'
+import { directoryFault, remove } from './writing.ts'
 
 /** Limit of a socket path: sun_path (unix(7); at least 104 octets) without its final zero. */
 const MAX_PATH_OCTETS = 103
@@ -56,7 +56,8 @@ export function foreignSocket(path: string, allowed: Owners): string | undefined
  */
 function bound(server: Server, path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? 'unknown error')
+    const failed = ({ code = 'unknown error' }: NodeJS.ErrnoException) =>
+      resolve(code === 'EACCES' ? (missing(dirname(path)) ?? code) : code)
     const umask = process.umask(0o177)
     server.once('error', failed).listen(path, () => {
       server.off('error', failed)
@@ -64,6 +65,11 @@ function bound(server: Server, path: string): Promise<string | undefined> {
     })
     process.umask(umask)
   })
+}
+
+/** The code for a directory that does not exist: libuv reports EACCES then. */
+function missing(directory: string): string | undefined {
+  return existsSync(directory) ? undefined : (directoryFault(directory) ?? 'ENOENT')
 }
 
 function answers(path: string): Promise<boolean> {

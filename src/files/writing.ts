@@ -196,6 +196,61 @@ export function giveTo(path: string, { uid, gid }: { readonly uid: number; reado
   }
 }
 
+/** An unnamed file in a directory: open(2). Node does not export this flag of Linux. */
+const O_TMPFILE = 0o20000000 | O_DIRECTORY
+/** Writing it shows whether there is space. */
+const PROBE = Buffer.alloc(4096)
+/** File systems of the kernel in which no file can be made, by the magic numbers of statfs(2). */
+const KERNEL_TREES: ReadonlyMap<number, string> = new Map([
+  [0x9fa0, 'ENOENT'],
+  [0x62656572, 'EPERM'],
+])
+
+/**
+ * The system's error code if this process could not write a new file in `directory`, or in the
+ * nearest directory above it that exists. Undefined: it could. Changes nothing: the file that it
+ * tries on Linux has no name. Never throws.
+ */
+export function directoryFault(directory: string): string | undefined {
+  try {
+    let at = directory
+    while (nodeFs.statSync(at, { throwIfNoEntry: false }) === undefined && dirname(at) !== at) at = dirname(at)
+    nodeFs.accessSync(at, nodeFs.constants.W_OK | nodeFs.constants.X_OK)
+    const special = KERNEL_TREES.get(nodeFs.statfsSync(at).type)
+    return special ?? (nodeFs.constants.O_NOATIME === undefined ? undefined : unnamedFault(at))
+  } catch (error) {
+    return systemCode(error) ?? 'unknown error'
+  }
+}
+
+/**
+ * The system's error code if this process could not append to the file `path`, or make it.
+ * Undefined: it could. Changes nothing. Never throws.
+ */
+export function appendFault(path: string): string | undefined {
+  try {
+    if (nodeFs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) nodeFs.closeSync(openToAppend(path))
+    return directoryFault(dirname(path))
+  } catch (error) {
+    return systemCode(error) ?? 'unknown error'
+  }
+}
+
+/** See `directoryFault`. Some file systems cannot make a file without a name. */
+function unnamedFault(directory: string): string | undefined {
+  try {
+    const fd = nodeFs.openSync(directory, O_TMPFILE | O_WRONLY, 0o600)
+    try {
+      nodeFs.writeSync(fd, PROBE)
+    } finally {
+      nodeFs.closeSync(fd)
+    }
+  } catch (error) {
+    const code = systemCode(error) ?? 'unknown error'
+    return ['ENOTSUP', 'EOPNOTSUPP', 'EISDIR', 'EINVAL', 'ENOENT'].includes(code) ? undefined : code
+  }
+}
+
 /** Whether this process may read a file or list a directory. Never throws. */
 export function isReadable(path: string): boolean {
   try {

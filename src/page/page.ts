@@ -1,13 +1,14 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Clock, Timer } from '../clock.ts'
 import { parseListen } from '../config/listen-address.ts'
 import { asEnigmError, EnigmError, systemCode } from '../errors.ts'
 import { readUnlinked, secretFile } from '../files/reading.ts'
 import { listenOnSocket, socketFault } from '../files/socket.ts'
-import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
+import { directoryFault, makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { type Explain, explainedBox, readForm } from './explain-box.ts'
 import { CONTENT_SECURITY_POLICY, explainHtml, pageHtml } from './html.ts'
@@ -109,13 +110,18 @@ export async function servePage(o: PageOptions): Promise<Page> {
 
 /**
  * Why `servePage` would reject, as a sentence; undefined: it would succeed. Opens the port for a
- * moment; changes no file.
+ * moment; changes no file. `made`: the start makes these directories before.
  */
-export async function pageFault({ listen: text, stateDir }: Pick<PageOptions, 'listen' | 'stateDir'>): Promise<string | undefined> {
+export async function pageFault(
+  { listen: text, stateDir }: Pick<PageOptions, 'listen' | 'stateDir'>,
+  made: readonly string[] = [],
+): Promise<string | undefined> {
   const place = parseListen(text)
   try {
     if (place === undefined) {
-      const why = socketFault(text)
+      const directory = dirname(text)
+      const absent = existsSync(directory) || made.includes(directory) ? undefined : 'ENOENT'
+      const why = socketFault(text) ?? directoryFault(directory) ?? absent
       return why === undefined ? undefined : `The page cannot listen on ${text}: ${why}.`
     }
     keptToken(join(stateDir, 'page.token'))

@@ -3,8 +3,9 @@ import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import type { Clock } from '../clock.ts'
+import { systemCode } from '../errors.ts'
 import { type FileCheck, ownFile, readUnlinked } from '../files/reading.ts'
-import { type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
+import { appendFault, type FileCalls, makeDirectory, openToAppend, syncDirectory, systemCalls } from '../files/writing.ts'
 import { SIGNAL_NAMES, type Verdict } from './verdict.ts'
 
 /** The content of one entry, without the chain. */
@@ -30,6 +31,8 @@ export interface AuditLog {
   /** Tries to record missing entries as a gap. Never throws. */
   retry(): void
   readonly now: AuditState
+  /** Why the log cannot be written: the system's code, or a clause. Undefined: it can. */
+  readonly fault: string | undefined
 }
 
 export interface AuditLogOptions {
@@ -69,7 +72,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   let lost = 0
   let entries = 0
   let unwritten = 0
-  let writable = true
+  let fault: string | undefined
   let tokens = BURST
   let filledMs = o.clock.nowMs()
 
@@ -130,11 +133,11 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       if (gap.length + events.length > 0) write([...gap, ...events])
       torn = false
       unwritten = 0
-      writable = true
-    } catch {
-      writable = false
+      fault = undefined
+    } catch (error) {
+      fault = systemCode(error) ?? (error instanceof Error ? error.message : 'unknown error')
     }
-    return writable
+    return fault === undefined
   }
   const lose = (count: number) => {
     lost += count
@@ -153,12 +156,23 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       lose(events.length - written.length)
     },
     retry() {
-      if (!writable || (unwritten > 0 && tokens > 0)) attempt([])
+      if (fault !== undefined || (unwritten > 0 && tokens > 0)) attempt([])
     },
     get now(): AuditState {
-      return { state: writable ? 'writing' : 'unwritable', entries, lost }
+      return { state: fault === undefined ? 'writing' : 'unwritable', entries, lost }
+    },
+    get fault() {
+      return fault
     },
   }
+}
+
+/**
+ * The system's code if an entry could not be written now. Undefined: it could. Changes nothing.
+ * The content of the files is not checked.
+ */
+export function auditFault(stateDir: string): string | undefined {
+  return appendFault(auditFiles(stateDir).at(-1) ?? '')
 }
 
 function linesOf(path: string): readonly string[] {

@@ -18,7 +18,8 @@ interface Row {
   readonly what: string
   /** What both say of it. */
   readonly said: RegExp
-  readonly start: 'refused' | 'warns'
+  /** `closed`: it starts, and answers no query. */
+  readonly start: 'refused' | 'warns' | 'closed'
   /** Makes the situation in an empty directory; returns what the configuration says besides. */
   readonly made: (dir: string, t: Test) => object | Promise<object>
   readonly env?: Readonly<Record<string, string>>
@@ -32,6 +33,15 @@ function inState(dir: string, name: string, text: string, config: object): objec
   mkdirSync(join(dir, 'state'), { mode: 0o700, recursive: true })
   writeFileSync(join(dir, 'state', name), text, { mode: 0o600 })
   return config
+}
+
+/** A file system at `ro` in `dir`, with these options of mount(8). */
+function mounted(dir: string, t: Test, options: string): string {
+  const place = join(dir, 'ro')
+  mkdirSync(place)
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `mode=755,${options}`, 'none', place])
+  t.teardown(() => execFileSync('umount', [place]))
+  return place
 }
 
 async function holdTcp(t: Test, port: number) {
@@ -148,6 +158,79 @@ const ROWS: readonly Row[] = [
     },
   },
   {
+    what: 'state directory on a read-only file system',
+    said: /stateDir.*\(EROFS\)/,
+    start: 'warns',
+    made: (dir, t) => ({ stateDir: join(mounted(dir, t, 'ro'), 'state') }),
+  },
+  {
+    what: 'state directory on a full file system',
+    said: /stateDir.*\(ENOSPC\)/,
+    start: 'warns',
+    made: (dir, t) => {
+      const place = mounted(dir, t, 'size=4096')
+      mkdirSync(join(place, 'state'), { mode: 0o700 })
+      writeFileSync(join(place, 'filler'), 'x')
+      return { stateDir: join(place, 'state') }
+    },
+  },
+  {
+    what: 'state directory that cannot be made',
+    said: /stateDir.*\(ENOENT\)/,
+    start: 'warns',
+    made: () => ({ stateDir: '/proc/none/state' }),
+  },
+  {
+    what: 'state directory that cannot be made for a user',
+    said: /stateDir: .*\/state cannot be used \(EROFS\)/,
+    start: 'refused',
+    made: (dir, t) => ({ stateDir: join(mounted(dir, t, 'ro'), 'state'), user: `${STRANGER}:${STRANGER}` }),
+  },
+  ...(['new', 'existing'] as const).map(
+    (log): Row => ({
+      what: `required audit log: ${log}`,
+      said: /audit log cannot be written.*\(EROFS\)/,
+      start: 'closed',
+      made: (dir, t) => {
+        const place = mounted(dir, t, 'rw')
+        mkdirSync(join(place, 'state'), { mode: 0o700 })
+        if (log === 'existing') writeFileSync(join(place, 'state', 'audit.jsonl'), '', { mode: 0o600 })
+        execFileSync('mount', ['-o', 'remount,ro', place])
+        return { stateDir: join(place, 'state'), policy: { audit: 'required' } }
+      },
+    }),
+  ),
+  {
+    what: 'status that cannot be written',
+    said: /(statusFile: .*|status file) cannot be written \(ENOENT\)/,
+    start: 'warns',
+    made: () => ({ statusFile: '/proc/none/status.json' }),
+  },
+  {
+    what: 'status on a read-only file system',
+    said: /\(EROFS\).*no control socket|no control socket.*\(EROFS\)/,
+    start: 'warns',
+    made: (dir, t) => ({ statusFile: join(mounted(dir, t, 'ro'), 'run', 'status.json') }),
+  },
+  {
+    what: 'status and state in one place',
+    said: /statusFile: .*\/both is /,
+    start: 'refused',
+    made: () => ({ statusFile: 'both', stateDir: 'both' }),
+  },
+  {
+    what: 'page in a directory that does not exist',
+    said: /page\.listen|The page cannot listen on .*\/none\/page: ENOENT/,
+    start: 'warns',
+    made: (dir) => ({ page: { listen: join(dir, 'none', 'page') } }),
+  },
+  {
+    what: 'page at the address of listen',
+    said: /The page cannot listen on 127\.0\.0\.1:5399/,
+    start: 'warns',
+    made: () => ({ page: { listen: LISTEN } }),
+  },
+  {
     what: 'a file that a reload needs',
     said: /may not read|cannot read .*set\.json/,
     start: 'warns',
@@ -213,10 +296,10 @@ if (insideNamespace(t, import.meta.url)) {
       const config = ['--config', join(dir, 'config.json')]
       const checked = await enigm(['check', '--offline', ...config], row.env)
       t.match(checked.text, row.said, 'check says it')
-      t.equal(checked.code, row.start === 'refused' ? 2 : 0, `exit code of check: ${checked.text}`)
+      t.equal(checked.code, row.start === 'warns' ? 0 : 2, `exit code of check: ${checked.text}`)
       const ran = await enigm(['run', ...config], row.env)
       t.match(ran.text, row.said, 'so does run')
-      t.equal(ran.isReady, row.start === 'warns', `run: ${ran.text}`)
+      t.equal(ran.isReady, row.start !== 'refused', `run: ${ran.text}`)
     })
 
   t.test('a running service is no fault of its own configuration', async (t) => {
