@@ -5,7 +5,7 @@ import { EnigmError, systemCode } from './errors.ts'
 import { anyOwner, ownershipFault, textOf } from './files/reading.ts'
 import { foreignSocket } from './files/socket.ts'
 import { type Owners, owners, walk, writingFaults } from './files/trust.ts'
-import { closeDirectory, giveTo, isReadable, makeDirectory } from './files/writing.ts'
+import { closeDirectory, giveTo, isReadable, makeDirectory, sweepEnded } from './files/writing.ts'
 import { auditFiles, isForeignLog } from './posture/audit.ts'
 import { statusFileConflicts } from './posture/earlier-runs.ts'
 import { PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
@@ -191,6 +191,7 @@ function prepareStateDir(stateDir: string, account: ServiceAccount | undefined):
     makeDirectory(dirname(real), account === undefined ? 0o700 : 0o755)
     makeDirectory(real, 0o700)
   } else if ((stats.mode & 0o077) !== 0) closeDirectory(real)
+  sweepEnded(real)
   if (account !== undefined)
     giveFiles(
       real,
@@ -205,14 +206,11 @@ function prepareStatusDir(statusFile: string, account: ServiceAccount | undefine
   const { real, stats } = walk(dirname(statusFile), undefined)
   if (isLeftToUser(real)) return []
   if (stats === undefined) makeDirectory(real, 0o755)
+  const saved = basename(savedFiles({ config: { statusFile, stateDir: real } }).runtime)
+  sweepEnded(real, [saved])
   if (account === undefined) return []
   const name = join(real, basename(statusFile))
-  const files = [
-    name,
-    name + SIGNATURE,
-    name + PUBLIC_KEY,
-    join(real, basename(savedFiles({ config: { statusFile, stateDir: real } }).runtime)),
-  ]
+  const files = [name, name + SIGNATURE, name + PUBLIC_KEY, join(real, saved)]
   const known = new Set([...files, controlPath(name), registerIn(real), ...stateFiles(real)].map((path) => basename(path)))
   const owner = lstatSync(real).uid
   if (owner !== account.uid && (isSomebodys(real) || readdirSync(real).some((one) => !known.has(one))))

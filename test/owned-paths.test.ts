@@ -1,4 +1,5 @@
-import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type PathsSetup, pathFaults, preparePaths } from '../src/owned-paths.ts'
@@ -60,4 +61,18 @@ t.test('a file is never at the path of a directory, or above one', async (t) => 
     ['both', 'both2'],
   ] as const)
     t.strictSame(faultsOf(paths), [], paths.join(' '))
+})
+
+t.test('a start removes the temporary files of processes that have ended', async (t) => {
+  const directory = t.testdir({ state: {}, run: {} })
+  const { pid } = spawnSync('true')
+  const stateDir = join(directory, 'state')
+  const run = join(directory, 'run')
+  const kept = [`status.key.${process.ppid}.tmp`, 'status.key', 'status.key.tmp']
+  for (const name of [...kept, `status.key.${pid}.tmp`, `starts.json.${pid}.tmp`, `page.token.${process.pid}.tmp`])
+    writeFileSync(join(stateDir, name), '', { mode: 0o600 })
+  for (const name of [`cache.sealed.${pid}.tmp`, `other.${pid}.tmp`]) writeFileSync(join(run, name), '')
+  preparePaths({ config: { stateDir, statusFile: join(run, 'status.json') }, files: [] } as unknown as PathsSetup)
+  t.strictSame(readdirSync(stateDir).toSorted(), kept.toSorted())
+  t.strictSame(readdirSync(run), [`other.${pid}.tmp`], 'others may use the directory of the status')
 })

@@ -81,11 +81,12 @@ async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
   end(world, code, text)
 }
 
-function conclusion({ first, head, gaps, holdsHead }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
+function conclusion({ first, head, gaps, holdsHead, torn }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
   const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
   const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
-  const missing = gaps > 0 ? ` The log itself notes ${gaps} gaps: events that could not be written.` : ''
-  const said = `${range}${older}${missing}`
+  const missing = gaps > 0 ? ` The log itself notes ${gaps === 1 ? '1 gap' : `${gaps} gaps`}: events that could not be written.` : ''
+  const open = torn ? ' The last line is incomplete, as after a crash or on a full disk: the next entry will note it.' : ''
+  const said = `${range}${older}${missing}${open}`
   if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }
   if (holdsHead === 'no') return { text: `${said}\nNOT the log of that head: it was cut off or rewritten.`, code: EXIT.notAsWished }
   if (holdsHead === 'rotated-away')

@@ -46,6 +46,10 @@ export function writeNew(path: string, content: string | Uint8Array, mode: numbe
     const octets = typeof content === 'string' ? Buffer.from(content) : content
     for (let done = 0; done < octets.length; ) done += fs.writeSync(fd, octets, done)
     if (durable) fs.fsyncSync(fd)
+  } catch (error) {
+    // On a full disk an empty file would stay.
+    remove(path, fs)
+    throw error
   } finally {
     fs.closeSync(fd)
   }
@@ -291,6 +295,32 @@ export function sweep(path: string, fs: FileCalls = nodeFs): void {
     for (const name of fs.readdirSync(dirname(path))) if (left.test(name)) remove(join(dirname(path), name), fs)
   } catch {
     // A directory that cannot be listed may still be writable.
+  }
+}
+
+/**
+ * Removes the temporary files of ended processes in a directory of ours. `bases`: only those of
+ * these files. Files with the number of this process are of an earlier one, so it must be called
+ * before the first write. Never throws.
+ */
+export function sweepEnded(directory: string, bases?: readonly string[]): void {
+  try {
+    for (const name of nodeFs.readdirSync(directory)) {
+      const [, base, pid] = /^(.+)\.(\d+)\.tmp$/.exec(name) ?? []
+      if (base === undefined || bases?.includes(base) === false || lives(Number(pid))) continue
+      remove(join(directory, name))
+    }
+  } catch {
+    // A directory that cannot be listed may still be writable.
+  }
+}
+
+function lives(pid: number): boolean {
+  if (pid === process.pid) return false
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH'
   }
 }
 

@@ -69,6 +69,8 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   const file = files.at(-1) ?? ''
   let head: ChainHead | undefined
   let torn = false
+  /** Whether the newest file ends in the middle of a line. */
+  let unended = false
   let lost = 0
   let entries = 0
   let unwritten = 0
@@ -80,7 +82,9 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
     makeDirectory(o.stateDir, 0o700, fs)
     if (isForeignLog(file)) throw new Error(`${file} is not a log of enigm-dns`)
     for (const path of files.toReversed()) {
-      const lines = linesOf(path)
+      const text = textOfLog(path)
+      const lines = text.split('\n').filter((line) => line !== '')
+      if (path === file) unended = text !== '' && !text.endsWith('\n')
       if (lines.length === 0) continue
       const whole = lines.map(asEntry)
       torn = whole.at(-1) === undefined
@@ -112,7 +116,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       const why = ownFile(found)
       if (!found.isFile() || why !== undefined) throw new Error(`${file} ${why ?? 'is not a regular file'}`)
       // Ends an incomplete line first, so that the new entry stays intact.
-      const text = Buffer.from(`${torn && found.size > 0 ? '\n' : ''}${lines.join('')}`)
+      const text = Buffer.from(`${unended && found.size > 0 ? '\n' : ''}${lines.join('')}`)
       if (fs.writeSync(fd, text) !== text.length) throw new Error('short write')
       fs.fsyncSync(fd)
       if (found.size === 0) syncDirectory(o.stateDir)
@@ -124,6 +128,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       fs.closeSync(fd)
     }
     head = last
+    unended = false
     entries = last.n
   }
   const attempt = (events: readonly AuditEvent[]): boolean => {
@@ -175,14 +180,10 @@ export function auditFault(stateDir: string): string | undefined {
   return appendFault(auditFiles(stateDir).at(-1) ?? '')
 }
 
-function linesOf(path: string): readonly string[] {
+function textOfLog(path: string): string {
   const octets = readUnlinked(path, MAX_READ_OCTETS, ownFile)
-  if (octets === undefined) return []
   if (typeof octets === 'string') throw new Error(`${path} ${octets}`)
-  return octets
-    .toString('utf8')
-    .split('\n')
-    .filter((line) => line !== '')
+  return octets?.toString('utf8') ?? ''
 }
 
 /** Limit for reading one log file. A file has at most 1 MB plus one entry. */
@@ -262,6 +263,8 @@ export interface ChainVerdict {
   readonly fault?: string
   readonly first?: ChainHead
   readonly head?: ChainHead
+  /** Whether the log ends with an incomplete line, as after a crash or on a full disk. */
+  readonly torn: boolean
   /** Number of entries in which the log itself records that something is missing. */
   readonly gaps: number
   /**
@@ -280,18 +283,26 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
   let first: ChainHead | undefined
   let gaps = 0
   let found = false
+  const end = lines.findLastIndex((line) => !isFragment(line)) + 1
+  let next = 0
+  const entryAfter = (index: number) => {
+    if (next <= index) next = index + 1
+    while (next < lines.length && asEntry(lines[next] ?? '') === undefined) next++
+    return asEntry(lines[next] ?? '')
+  }
   for (const [index, line] of lines.entries()) {
     const e = asEntry(line)
     const no = (fault: string): ChainVerdict => ({
       consistent: false,
       fault: `line ${index + 1}: ${fault}`,
+      torn: false,
       gaps,
       ...(first && { first }),
       ...(head && { head }),
     })
-    // An incomplete line after a crash is no entry. The next entry records it, and the chain
-    // continues after it.
-    if (e === undefined && asEntry(lines[index + 1] ?? '')?.detail.torn === true) continue
+    // An incomplete line after a crash is no entry. On a full disk there may be several. The next
+    // entry records it, and the chain continues after it.
+    if (e === undefined && (index >= end || entryAfter(index)?.detail.torn === true)) continue
     if (e === undefined) return no('this is not an entry')
     if (hashOf(e) !== e.hash) return no('the entry was changed: its hash does not match')
     if (head !== undefined && e.prev !== head.hash) return no('an entry was changed, removed or added before this one')
@@ -304,7 +315,12 @@ export function judgeChain(lines: readonly string[], kept?: ChainHead): ChainVer
   }
   const holdsHead =
     kept === undefined ? {} : ({ holdsHead: found ? 'yes' : first !== undefined && kept.n < first.n ? 'rotated-away' : 'no' } as const)
-  return { consistent: true, gaps, ...(first && { first }), ...(head && { head }), ...holdsHead }
+  return { consistent: true, torn: end < lines.length, gaps, ...(first && { first }), ...(head && { head }), ...holdsHead }
+}
+
+/** Whether a line is the beginning of an entry, or what a power cut leaves in its place. */
+function isFragment(line: string): boolean {
+  return asEntry(line) === undefined && (line.startsWith(BEGINNING) || BEGINNING.startsWith(line) || /^\0+$/.test(line))
 }
 
 /** Formats a head as `audit head` prints it. */

@@ -4,7 +4,16 @@ import { join } from 'node:path'
 import t from 'tap'
 import { anyOwner, openChecked, ownFile, readSmall, readUnlinked, secretFile, textOf } from '../../src/files/reading.ts'
 import { owners, walk, writingFaults } from '../../src/files/trust.ts'
-import { closeDirectory, makeDirectory, makeOnce, openToAppend, replaceFile, temporaryOf, writeNew } from '../../src/files/writing.ts'
+import {
+  closeDirectory,
+  makeDirectory,
+  makeOnce,
+  openToAppend,
+  replaceFile,
+  systemCalls,
+  temporaryOf,
+  writeNew,
+} from '../../src/files/writing.ts'
 
 const posix = process.getuid !== undefined
 const isRoot = process.getuid?.() === 0
@@ -107,5 +116,15 @@ t.test('a path is followed as the system does', { skip: !posix }, (t) => {
   t.equal(walk('/', owners()).real, '/')
   fs.symlinkSync('round', join(dir, 'round'))
   t.throws(() => walk(join(dir, 'round'), owners()), { code: 'ELOOP' })
+  t.end()
+})
+
+t.test('a file that cannot be filled does not stay', (t) => {
+  const dir = t.testdir()
+  const full = () => {
+    throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+  }
+  t.throws(() => writeNew(join(dir, 'new'), 'text', 0o600, false, { ...systemCalls, writeSync: full }), { code: 'ENOSPC' })
+  t.strictSame(fs.readdirSync(dir), [])
   t.end()
 })

@@ -26,6 +26,37 @@ t.test('entries chain across restarts, mode 0600', (t) => {
   t.end()
 })
 
+t.test('an incomplete end is a known end of a crash or of a full disk, however often the write was tried', (t) => {
+  const dir = join(t.testdir({}), 'state')
+  const clock = new FakeClock()
+  openAuditLog({ stateDir: dir, clock }).append(event(1), event(2))
+  const file = join(dir, 'audit.jsonl')
+  const whole = fs.readFileSync(file, 'utf8')
+  const next = chained(asEntry(whole.split('\n')[1] ?? '') ?? CHAIN_START, 'now', 'x', {})
+  const text = JSON.stringify(next)
+  for (const rest of [
+    text.slice(0, 3),
+    text.slice(0, 60),
+    `${text.slice(0, 60)}\n${text.slice(0, 9)}`,
+    '\0\0\0',
+    `${text.slice(0, 9)}\n`,
+  ]) {
+    fs.writeFileSync(file, whole + rest)
+    t.match(judgeChain(linesOf(dir)), { consistent: true, torn: true, head: { n: 2 } }, JSON.stringify(rest))
+    openAuditLog({ stateDir: dir, clock }).append(event(3))
+    t.match(judgeChain(linesOf(dir)), { consistent: true, torn: false, head: { n: 4 }, gaps: 1 }, `continued: ${JSON.stringify(rest)}`)
+  }
+  fs.writeFileSync(file, whole + text)
+  t.match(judgeChain(linesOf(dir)), { consistent: true, torn: false, head: { n: 3 } }, 'only the end of the line is missing')
+  openAuditLog({ stateDir: dir, clock }).append(event(3))
+  t.match(judgeChain(linesOf(dir)), { consistent: true, head: { n: 4 } }, 'and is added')
+  for (const foreign of ['something else', '{"n":9}\nsomething else', 'x{"n":']) {
+    fs.writeFileSync(file, whole + foreign)
+    t.match(judgeChain(linesOf(dir)), { consistent: false }, foreign)
+  }
+  t.end()
+})
+
 t.test('property: a chain is valid, and any change of it is detected except a cut at an end', (t) => {
   const chain = fc.array(fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.oneof(fc.string({ maxLength: 20 }), fc.integer())), {
     minLength: 3,
