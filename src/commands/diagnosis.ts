@@ -31,11 +31,22 @@ export interface Symptoms {
   readonly connectivity: Connectivity
   readonly system: SystemResolver
   /** The reaction of each listener to a query for a name that never leaves this host. */
-  /** `fault`: a sentence. */
-  readonly listeners: readonly { readonly at: string; readonly over: 'udp' | 'tcp'; readonly fault: string | undefined }[]
+  readonly listeners: readonly ListenerFinding[]
   readonly status: StatusReading
+  /** The process of the service, if it is suspended (SIGSTOP). */
+  readonly suspended?: number | undefined
   readonly links: readonly Finding[] | undefined
   readonly wallMs: number
+}
+
+/** The reaction of one listener. */
+export interface ListenerFinding {
+  readonly at: string
+  readonly over: 'udp' | 'tcp'
+  /** A sentence. Undefined: it answers. */
+  readonly fault: string | undefined
+  /** Undefined: probably no service runs. */
+  readonly mend?: string | undefined
 }
 
 /** A certificate that expires within this number of days is reported. */
@@ -57,7 +68,7 @@ export function diagnose(s: Symptoms): readonly Remark[] {
     nsswitch(s.connectivity),
     resolvConf(s.system),
     ...listeners(s),
-    service(s.status),
+    service(s),
     policy(s.status),
     clockRemark(s),
     ...network(s),
@@ -94,22 +105,24 @@ function resolvConf({ asks, by }: SystemResolver): Remark {
 }
 
 function listeners(s: Symptoms): readonly Remark[] {
-  return s.listeners.map(({ at, over, fault }) => {
+  return s.listeners.map(({ at, over, fault, mend }) => {
     const where = `${at} over ${over.toUpperCase()}`
     if (fault === undefined) return remark('listener', 'ok', `${where} answers.`)
     return remark(
       'listener',
       'bad',
       `${where} does not answer: ${fault}`,
-      'Start the service (sudo systemctl start enigm-dns, or enigm-dns run), or read its log (journalctl -u enigm-dns -e).',
+      mend ?? 'Start the service (sudo systemctl start enigm-dns, or enigm-dns run), or read its log (journalctl -u enigm-dns -e).',
     )
   })
 }
 
-function service({ judgement, message, path }: StatusReading): Remark {
+function service({ status: { judgement, message, path }, suspended }: Symptoms): Remark {
   if (judgement === 'current') return remark('service', 'ok', `The status file is current (${path}).`)
   if (judgement === 'permission-denied')
     return remark('service', 'unknown', `${message} (${path})`, 'Run this as root, or as a member of the group of that file.')
+  if (suspended !== undefined)
+    return remark('service', 'bad', `${message} Process ${suspended} is suspended (SIGSTOP).`, `Let it continue: kill -CONT ${suspended}`)
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 

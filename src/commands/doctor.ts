@@ -1,13 +1,13 @@
 import { Command } from 'commander'
 import { type Random, systemRandom } from '../clock.ts'
-import { parseListen } from '../config/listen-address.ts'
+import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
 import { encodeQuestion } from '../dns/presentation.ts'
 import { asEnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
 import { mostRelevant, readStatus, type StatusReading } from '../posture/reader.ts'
 import { type Connectivity, readConnectivity } from '../system/network-view.ts'
-import { isSame } from '../system/process-identity.ts'
+import { isSame, isSuspended } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
 import { askServer } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
@@ -17,6 +17,7 @@ import { type HostService, hostService } from './host-service.ts'
 import { nextCommand } from './next-command.ts'
 import { reachAll } from './reach.ts'
 import { type FoundConfig, findConfig, type Host, thisHost } from './running-service.ts'
+import { type Silence, silenceOf } from './silence.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 /** The command's access to the system; tests replace all of it. */
@@ -94,21 +95,25 @@ async function symptoms(
   const wallMs = world.clock.wallMs()
   const places = service === undefined ? (loaded?.listen ?? []) : service.listen.flatMap((text) => parseListen(text) ?? [])
   const offline = options.offline === true || loaded === undefined
-  const [listeners, links] = await Promise.all([
-    Promise.all(places.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world)))),
-    offline ? undefined : reachAll(loaded, world),
-  ])
   const statusFiles =
     service !== undefined
       ? [service.statusFile]
       : [loaded?.config.statusFile ?? [], options.config === undefined ? host.statusFiles : []].flat()
+  const status = statusOf(statusFiles, wallMs)
+  const pid = service?.pid ?? livingWriter(status)
+  const silence = (place: SocketAddress) => silenceOf(place, pid, loaded)
+  const [listeners, links] = await Promise.all([
+    Promise.all(places.flatMap((place) => (['udp', 'tcp'] as const).map((over) => askListener(place, over, world, silence)))),
+    offline ? undefined : reachAll(loaded, world),
+  ])
   return {
     loaded,
     unreadable,
     connectivity: world.connectivity(),
     system: world.system(places),
     listeners,
-    status: statusOf(statusFiles, wallMs),
+    status,
+    suspended: pid !== undefined && isSuspended(pid) ? pid : undefined,
     links,
     wallMs,
   }
@@ -123,19 +128,26 @@ function statusOf(files: readonly string[], wallMs: number): StatusReading {
   return mostRelevant(readings) ?? readStatus('', { wallMs, isSame })
 }
 
+/** The process that wrote a status, if it still runs. */
+function livingWriter({ document }: StatusReading): number | undefined {
+  return document !== undefined && isSame(document.pid, document.processStart) === true ? document.pid : undefined
+}
+
 async function askListener(
-  place: Loaded['listen'][number],
+  place: SocketAddress,
   over: 'udp' | 'tcp',
   world: DoctorWorld,
+  silence: (place: SocketAddress) => Silence | undefined,
 ): Promise<Symptoms['listeners'][number]> {
   const at = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`
   try {
     const query = encodeQuestion(LOCAL_NAME, 'A', world.random.below(65_536))
     await askServer(place, query, { clock: world.clock, timeoutMs: LISTENER_MS, tcpOnly: over === 'tcp' })
-    return { at, over, fault: undefined }
+    return { at, over, fault: undefined, mend: undefined }
   } catch (error) {
-    const { message } = asEnigmError(error)
-    return { at, over, fault: message.replace(/[^.?!]$/, '$&.') }
+    const { code, message } = asEnigmError(error)
+    const known = code === 'connect-refused' ? undefined : silence(place)
+    return { at, over, fault: known?.why ?? message.replace(/[^.?!]$/, '$&.'), mend: known?.mend }
   }
 }
 

@@ -1,5 +1,8 @@
+import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
+import { defaultStateDir, defaultStatusFile } from '../config/paths.ts'
+import type { Config } from '../config/settings.ts'
 import { EXIT } from '../exit-codes.ts'
 import { owners } from '../files/trust.ts'
 import { type Forgotten, removeSaved } from '../retention/retention.ts'
@@ -73,6 +76,9 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
     else if (i === 0 && others.length > 0 && one.service === undefined) continue
     else noteWhy(whyUnreached(one, named !== undefined, host, clock), left, unknown)
   }
+  const elsewhere =
+    named === undefined || loaded === undefined || forgotten.length > 0 ? undefined : ofAnotherUser(named, loaded.config, host)
+  if (elsewhere !== undefined && left.length === 0) unknown.push(elsewhere)
   const files = forgotten.flatMap((one) => one.files)
   // Also removes what an earlier setting of a stopped daemon left behind. Without a named file, the
   // configuration has the paths of the running service.
@@ -94,6 +100,16 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
  */
 function isBelieved({ uid }: RunningService): boolean {
   return uid === undefined || owners()?.has(uid) !== false
+}
+
+/**
+ * Why the service of a configuration may keep its files where this user does not look: the default
+ * places depend on the user. Undefined: it does not.
+ */
+function ofAnotherUser(file: string, { stateDir, statusFile }: Pick<Config, 'stateDir' | 'statusFile'>, { uid }: Host): string | undefined {
+  const isDefault = stateDir === defaultStateDir() || statusFile === defaultStatusFile()
+  if (uid === undefined || uid === 0 || !isDefault || statSync(file).uid === uid) return undefined
+  return `the service of ${file} may be that of another user, with its files in the default places of that user; run this as that user, or as root`
 }
 
 function noteWhy({ verdict, why }: Unreached, left: string[], unknown: string[]): void {

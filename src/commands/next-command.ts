@@ -31,8 +31,10 @@ export function nextCommand(remarks: readonly Remark[], service: HostService): s
   return commandFor(first, service)
 }
 
-function commandFor({ layer, state, code, message }: Remark, service: HostService): string {
+function commandFor({ layer, state, code, message, mend }: Remark, service: HostService): string {
   const { running, installed } = service
+  const resumed = /kill -CONT \d+$/.exec(mend)?.[0]
+  const known = mend.includes(' to allowFrom ') ? CHECK : resumed === undefined ? undefined : `sudo ${resumed}`
   switch (layer) {
     case 'nsswitch':
       return "sudo sed -i '/^hosts:/s/$/ dns/' /etc/nsswitch.conf"
@@ -42,6 +44,7 @@ function commandFor({ layer, state, code, message }: Remark, service: HostServic
     case 'listener':
     case 'service':
       if (state === 'unknown') return 'sudo enigm-dns doctor'
+      if (known !== undefined) return known
       if (running !== undefined) return restartOf(service)
       return installed ? START_UNITS : `${INSTALL} --now`
     case 'policy':

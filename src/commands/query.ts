@@ -11,12 +11,15 @@ import { askServer, type StubReply } from './ask-server.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
+import { type Silence, silenceAt } from './silence.ts'
 
 /** The command's access to the system; tests replace all of it. */
 export interface QueryWorld extends CommandWorld {
   readonly random: Random
   /** The address of the running service; undefined: none is known to run. */
   readonly runningServer?: () => string | undefined
+  /** Why the service of this host that listens there gives no reply. */
+  readonly silence?: (place: SocketAddress, text: string) => Promise<Silence | undefined>
 }
 
 export interface QueryOptions {
@@ -89,7 +92,9 @@ export async function query(name: string, type: string, options: QueryOptions, w
     })
   } catch (error) {
     const { code, message } = asEnigmError(error)
-    world.err.write(`query: no reply from ${shownServer} (${code}): ${message}\n`)
+    const silence = code === 'connect-refused' ? undefined : await world.silence?.(server, shownServer)
+    const known = silence === undefined ? '' : ` ${silence.why} ${silence.mend}`
+    world.err.write(`query: no reply from ${shownServer} (${code}): ${message}${known}\n`)
     return EARLIER.noReply
   }
   print(reply, shownServer, options, world)
@@ -143,5 +148,6 @@ function thisWorld(): QueryWorld {
     ...thisCommand(),
     random: systemRandom,
     runningServer,
+    silence: (place, text) => silenceAt(place, text, thisHost()),
   }
 }

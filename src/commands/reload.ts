@@ -5,7 +5,7 @@ import { sendCommand } from '../system/control-client.ts'
 import { controlPath, ORDER_LIMIT_MS } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
+import { addressee, answersOrders, exitAfter, whyUnreached } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
@@ -37,7 +37,9 @@ export function reloadCommand(world: ReloadWorld = thisWorld()): Command {
 
 async function reload(config: string | undefined, { out, err, clock, host }: ReloadWorld): Promise<number> {
   const to = await addressee(config, host)
-  const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), 'reload', clock, ORDER_LIMIT_MS)
+  // A reload may wait for earlier ones. A process that answers nothing is not waited for so long.
+  const reached = !('verdict' in to) && (await answersOrders(to, clock))
+  const reply = reached ? await sendCommand(controlPath(to.statusFile), 'reload', clock, ORDER_LIMIT_MS) : undefined
   if (isRecord(reply) && reply.accepted === true) {
     const waiting = Array.isArray(reply.waiting) ? reply.waiting.map(String) : []
     const later = waiting.length === 0 ? '' : `these settings take effect at the next start: ${printable(waiting.join(', '))}\n`

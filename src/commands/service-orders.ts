@@ -4,7 +4,9 @@ import type { Config } from '../config/settings.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { readStatus } from '../posture/reader.ts'
-import { isSame } from '../system/process-identity.ts'
+import { ANSWER_LIMIT_MS, sendCommand, socketProblem } from '../system/control-client.ts'
+import { controlPath } from '../system/control-socket.ts'
+import { isSame, isSuspended } from '../system/process-identity.ts'
 import { acceptsCommands, defaultService, type Host, isOne, nameOf, type RunningService, serviceOf } from './running-service.ts'
 
 /** The output and the exit of a command that sends an order. */
@@ -85,7 +87,7 @@ export function related(config: Pick<Config, 'stateDir' | 'listen'>, host: Host)
  * proves nothing: a service may write elsewhere.
  */
 export function whyUnreached({ statusFile, service }: Addressee, named: boolean, host: Host, clock: Clock): Unreached {
-  if (service !== undefined) return unwilling(service.pid, acceptsCommands(service, host))
+  if (service !== undefined) return unwilling(service.pid, acceptsCommands(service, host), statusFile)
   const here = atPlace(statusFile, clock)
   if (here !== undefined && (named || here.verdict !== 'none')) return here
   for (const file of named ? [] : host.statusFiles) {
@@ -95,9 +97,23 @@ export function whyUnreached({ statusFile, service }: Addressee, named: boolean,
   return anywhere(statusFile, host)
 }
 
-function unwilling(pid: number, ours: boolean): Unreached {
-  const mend = ours ? 'it does not answer on its control socket; stop it to be sure' : 'run this as the same user or root, or stop it'
-  return { verdict: 'runs', why: `the daemon (process ${pid}) runs but does not accept commands from this user: ${mend}` }
+function unwilling(pid: number, ours: boolean, statusFile: string): Unreached {
+  const runs = (why: string): Unreached => ({ verdict: 'runs', why: `the daemon (process ${pid}) runs but ${why}` })
+  const socket = controlPath(statusFile)
+  const problem = socketProblem(socket)
+  if (!ours || problem === 'not ours') return runs('does not accept commands from this user: run this as the same user or root, or stop it')
+  if (problem === 'missing') return runs(`has no control socket (${socket}): its log says why; to stop it: kill ${pid}`)
+  if (isSuspended(pid))
+    return runs(`is suspended (SIGSTOP), so it answers nothing: kill -CONT ${pid}, or as the last resort kill -9 ${pid}`)
+  return runs(`did not answer within ${ANSWER_LIMIT_MS / 1000} s: try again, or as the last resort kill -9 ${pid}`)
+}
+
+/**
+ * Whether anything answers at the control socket. Send it before an order that may take long, so
+ * that nobody waits for a process that hangs.
+ */
+export async function answersOrders({ statusFile }: Addressee, clock: Clock): Promise<boolean> {
+  return (await sendCommand(controlPath(statusFile), 'answers', clock)) !== undefined
 }
 
 /** What the status file shows about its writer; undefined: there is no file. */
@@ -109,7 +125,7 @@ function atPlace(statusFile: string, clock: Clock): Unreached | undefined {
   if (document === undefined)
     return { verdict: 'unknown', why: `cannot tell whether a daemon runs: ${statusFile} is not a status file of this version` }
   const same = isSame(document.pid, document.processStart)
-  if (same === true) return unwilling(document.pid, true)
+  if (same === true) return unwilling(document.pid, true, statusFile)
   if (same === false) return { verdict: 'none', why: `no daemon runs with the status file ${statusFile}` }
   return {
     verdict: 'unknown',

@@ -1,17 +1,18 @@
-import { lstatSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { owners, writingFaults } from '../files/trust.ts'
 
 const MAX_REPLY_OCTETS = 64 * 1024
-const PATIENCE_MS = 10_000
+/** How long a command waits for its answer. */
+export const ANSWER_LIMIT_MS = 10_000
 
 /**
  * Sends a command and resolves to the answer. Undefined: no JSON answer came within `limitMs`, or
  * the socket belongs to another user and must not be trusted.
  */
-export async function sendCommand(path: string, command: string, clock: Clock, limitMs = PATIENCE_MS): Promise<unknown> {
+export async function sendCommand(path: string, command: string, clock: Clock, limitMs = ANSWER_LIMIT_MS): Promise<unknown> {
   let reply = ''
   await exchangeLines(path, command, clock, limitMs, (text) => {
     reply += text
@@ -34,7 +35,7 @@ export async function followCommand(
 ): Promise<boolean> {
   let rest = ''
   let any = false
-  await exchangeLines(path, command, clock, limitMs + PATIENCE_MS, (text) => {
+  await exchangeLines(path, command, clock, limitMs + ANSWER_LIMIT_MS, (text) => {
     const lines = (rest + text).split('\n')
     rest = lines.pop() ?? ''
     if (rest.length > MAX_REPLY_OCTETS) return false
@@ -63,6 +64,30 @@ function exchangeLines(path: string, command: string, clock: Clock, limitMs: num
       resolve()
     })
   })
+}
+
+/**
+ * Why a command could not be sent to a socket: it is missing, or it is not for this user. Undefined:
+ * it could be sent.
+ */
+export function socketProblem(path: string): 'missing' | 'not ours' | undefined {
+  if (!existsSync(path)) return canEnter(dirname(path)) ? 'missing' : 'not ours'
+  return isTrusted(path) && mayWrite(path) ? undefined : 'not ours'
+}
+
+function canEnter(directory: string): boolean {
+  return !existsSync(directory) || may(directory, constants.X_OK)
+}
+
+const mayWrite = (path: string) => may(path, constants.W_OK)
+
+function may(path: string, right: number): boolean {
+  try {
+    accessSync(path, right)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**

@@ -24,14 +24,20 @@ export function startTimeOf(pid: number): string | undefined {
   return statOf(pid)?.startedAtTicks
 }
 
-function statOf(pid: number): { readonly dead: boolean; readonly startedAtTicks: string } | undefined {
+/** Whether a process is suspended (SIGSTOP, or a debugger). False also if it is not known. */
+export function isSuspended(pid: number): boolean {
+  return statOf(pid)?.suspended === true
+}
+
+function statOf(pid: number): { readonly dead: boolean; readonly suspended: boolean; readonly startedAtTicks: string } | undefined {
   const stat = process.platform === 'linux' ? textOf(`/proc/${pid}/stat`) : undefined
   if (stat === undefined) return undefined
   // The command name is in parentheses and may contain spaces and parentheses.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const boot = bootId() ?? ''
   // A zombie does not run: only its parent has not read its exit code yet.
-  return { dead: 'ZX'.includes(fields[STATE] ?? 'X'), startedAtTicks: `${boot}:${fields[START_TIME]}` }
+  const state = fields[STATE] ?? 'X'
+  return { dead: 'ZX'.includes(state), suspended: 'Tt'.includes(state), startedAtTicks: `${boot}:${fields[START_TIME]}` }
 }
 
 /** Identifies the boot of this host. Opaque. Undefined: the system does not report it. */

@@ -101,8 +101,8 @@ const ROWS: readonly Row[] = [
     said: /process \d+ runs as a service with/,
     start: 'refused',
     made: async (dir, t) => {
-      await started(t, dir, { listen: ['127.0.0.1:5400'], stateDir: 'other' })
-      // As of a service that could not register.
+      await started(t, dir, { listen: ['127.0.0.1:5400'], stateDir: 'other', heartbeatS: 60 })
+      // As of a service that could not register; it would try again at its heartbeat.
       for (const name of readdirSync('/run/enigm-dns/services')) rmSync(join('/run/enigm-dns/services', name))
       return {}
     },
