@@ -127,7 +127,13 @@ function fileFaults(path: string, allowed: Owners): readonly string[] {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return []
   const why = found.isFile() ? ownershipFault(found, allowed) : 'is not a regular file'
-  return why === undefined ? [] : [`${path} ${why}; remove it`]
+  if (why === undefined) return []
+  // After a change of "user", these files are worth keeping.
+  const foreign = allowed?.has(found.uid) === false && found.isFile() && found.nlink === 1
+  const keep = foreign
+    ? `, or, if the service ran as that user before, run: chown ${process.geteuid?.() === 0 ? 'root' : process.geteuid?.()} ${path}`
+    : ''
+  return [`${path} ${why}; remove it${keep}`]
 }
 
 function logFaults(stateDir: string): readonly string[] {

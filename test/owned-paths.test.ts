@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type PathsSetup, pathFaults, preparePaths } from '../src/owned-paths.ts'
@@ -75,4 +75,21 @@ t.test('a start removes the temporary files of processes that have ended', async
   preparePaths({ config: { stateDir, statusFile: join(run, 'status.json') }, files: [] } as unknown as PathsSetup)
   t.strictSame(readdirSync(stateDir).toSorted(), kept.toSorted())
   t.strictSame(readdirSync(run), [`other.${pid}.tmp`], 'others may use the directory of the status')
+})
+
+t.test('files of the user that the service had before may be kept', { skip: process.getuid?.() !== 0 }, async (t) => {
+  const directory = t.testdir({ state: {} })
+  const stateDir = join(directory, 'state')
+  chmodSync(stateDir, 0o700)
+  const paths = ['audit.jsonl', 'status.key'].map((name) => join(stateDir, name))
+  for (const path of paths) {
+    writeFileSync(path, '', { mode: 0o600 })
+    chownSync(path, ACCOUNT.uid, ACCOUNT.gid)
+  }
+  const faults = pathFaults({ config: { stateDir, statusFile: join(directory, 'run', 'status.json') }, files: [] } as unknown as PathsSetup)
+  for (const path of paths)
+    t.ok(
+      faults.some((fault) => fault.includes(`${path} belongs to user 61234`) && fault.includes(`run: chown root ${path}`)),
+      path,
+    )
 })

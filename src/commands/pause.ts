@@ -8,7 +8,7 @@ import { controlPath } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
 import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
-import { printable } from './status-screen.ts'
+import { printable, span } from './status-screen.ts'
 
 const HELP = `
 During a pause, the lists neither block nor allow names. Programs keep blocked answers for up to 60 s, so
@@ -39,7 +39,7 @@ interface PauseOptions {
 export function pauseCommand(world: PauseWorld = thisWorld()): Command {
   return new Command('pause')
     .description('switch lists off for a time')
-    .argument('<time>', 'how long, for example 90s, 10m or 2h; at most 24h; 0 ends a pause')
+    .argument('<time>', 'how long, for example 90s, 10m or 2h (a number alone: seconds); at most 24h; 0 ends a pause')
     .option('--list <id>', 'only this list (default: all lists)')
     .option('-c, --config <file>', 'configuration file of the service (default: the running service)')
     .addHelpText('after', HELP)
@@ -54,7 +54,7 @@ async function pause(time: string, { config, list }: PauseOptions, { out, err, c
   const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), order, clock)
   if (isRecord(reply) && Array.isArray(reply.lists)) {
     const lists = printable(reply.lists.join(', '))
-    out.write(forMs === 0 ? `in force again: ${lists}\n` : `paused until ${printable(String(reply.until))}: ${lists}\n`)
+    out.write(forMs === 0 ? `in force again: ${lists}\n` : `paused for ${span(forMs)}, until ${printable(String(reply.until))}: ${lists}\n`)
     return EXIT.good
   }
   if (isRecord(reply) && typeof reply.refused === 'string') {

@@ -25,7 +25,7 @@ export async function listEntries(options: ListOptions, world: SetWorld): Promis
     ...table([['ID', 'STATE', 'OPERATOR', 'COUNTRY', 'TRANSPORTS', 'FILTERING', 'LOGS', 'DNSSEC'], ...rows]),
     ...(relays.length === 0 ? [] : ['', ...table([['RELAY', 'KIND', 'OPERATOR', 'COUNTRY'], ...relays])]),
     '',
-    `${rows.length} resolvers and ${relays.length} relays in ${file}. Filtering, logs, DNSSEC and country are claims of operators or lists.`,
+    `${counted(rows.length, 'resolver')} and ${counted(relays.length, 'relay')} in ${file}. Filtering, logs, DNSSEC and country are claims of operators or lists.`,
   ]
   for (const line of report) world.out.write(`${printable(line)}\n`)
   return EXIT.good
@@ -63,3 +63,5 @@ export function table(rows: readonly (readonly string[])[]): readonly string[] {
       .trimEnd(),
   )
 }
+
+const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`

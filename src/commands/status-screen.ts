@@ -35,6 +35,11 @@ const MEANING = {
 /** Whether no query was sent since the start. Then `offline` is not an observed failure. */
 const isFresh = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
+/** Whether the policy lets no query through (`failClosed`). Then resolvers were not asked. */
+const isClosed = (d: StatusDocument) =>
+  d.state === 'offline' && d.signals.policyCompliance.reasons.some(({ code, severity }) => severity === 'bad' && CLOSING.has(code))
+const CLOSING: ReadonlySet<string> = new Set(['rule-vpn', 'rule-separation', 'rule-audit'])
+const CLOSED = 'The policy lets no query through now, for the reason below. Lookups fail.'
 const FRESH = 'Not proven yet: nothing was asked since the start. The first query connects.'
 
 /**
@@ -47,7 +52,10 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
   const lines =
     reading.judgement !== 'current' || d === undefined
       ? [tint('red', 'enigm-dns  NOT PROVEN'), ...wrap(reading.message, style.width, '')]
-      : [`${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`, isFresh(d) ? FRESH : MEANING[d.state]]
+      : [
+          `${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`,
+          isClosed(d) ? CLOSED : isFresh(d) ? FRESH : MEANING[d.state],
+        ]
   if (reading.verification !== undefined) {
     const { verdict, message, keyFile } = reading.verification
     const by = keyFile === undefined ? '' : ` (key: ${printable(keyFile)})`
@@ -103,7 +111,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
   const force = { yes: 'in force', no: 'NOT in force', unknown: '(unknown whether in force)' }[d.shaping.inForce]
   const facts = [
     `shaping ${printable(d.shaping.profile)}${d.shaping.profile === 'off' ? '' : ` ${force}`}`,
-    `cache ${d.cache.entries} entries, ${mebibytes(d.cache.bytes)}/${mebibytes(d.cache.maxBytes)} MiB`,
+    `cache ${d.cache.entries} ${d.cache.entries === 1 ? 'entry' : 'entries'}, ${mebibytes(d.cache.bytes)}/${mebibytes(d.cache.maxBytes)} MiB`,
     `cleartext sent ${sent}`,
   ]
   lines.push(...wrap(facts.join('; '), style.width, '  '))
@@ -121,7 +129,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
 
 function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lists']>[number]): string {
   const count = blocked === undefined ? '' : `, ${blocked} blocked`
-  return `${printable(id)} ${state === 'in-force' ? '' : `${state.toUpperCase()} `}${rules} rules${count}`
+  return `${printable(id)} ${state === 'in-force' ? '' : `${state.toUpperCase()} `}${rules} ${rules === 1 ? 'rule' : 'rules'}${count}`
 }
 
 /**
@@ -227,7 +235,7 @@ function roundTrips(resolvers: StatusDocument['resolvers'], width: number): stri
 const mebibytes = (octets: number) => (octets / 2 ** 20).toFixed(1)
 
 /** A duration in one word; a negative one (the clock was set back) is 0 s. */
-function span(ms: number): string {
+export function span(ms: number): string {
   const s = Math.max(0, Math.round(ms / 1000))
   if (s < 120) return `${s} s`
   if (s < 7200) return `${Math.floor(s / 60)} min`

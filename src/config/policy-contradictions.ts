@@ -126,7 +126,10 @@ function aboutResolvers(
   const operators = new Set(resolvers.filter(({ id }) => use.includes(id)).map(({ id, operator }) => operatorKey(operator ?? id))).size
   const wanted = rules.minimumOperators ?? 0
   if (operators < wanted)
-    no('minimumOperators', `requires ${wanted}, but ${operators} is in use; name more resolvers in "use" or lower this`)
+    no(
+      'minimumOperators',
+      `requires ${wanted} operators, but ${operators} ${operators === 1 ? 'is' : 'are'} in use; name more resolvers in "use" or lower this`,
+    )
   return found
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync } from 'node:fs'
+import { accessSync, constants, existsSync, lstatSync } from 'node:fs'
 import { connect, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { systemCode } from '../errors.ts'
@@ -82,4 +82,20 @@ function answers(path: string): Promise<boolean> {
     // If it is not certain that the socket is unused, it is not removed.
     socket.once('error', (error) => resolve(systemCode(error) !== 'ECONNREFUSED' && systemCode(error) !== 'ENOENT'))
   })
+}
+
+/** Why this user cannot connect to a socket. Undefined: it may. */
+export function socketAccess(path: string): 'missing' | 'not ours' | undefined {
+  const directory = dirname(path)
+  if (existsSync(path)) return may(path, constants.W_OK) ? undefined : 'not ours'
+  return !existsSync(directory) || may(directory, constants.X_OK) ? 'missing' : 'not ours'
+}
+
+function may(path: string, right: number): boolean {
+  try {
+    accessSync(path, right)
+    return true
+  } catch {
+    return false
+  }
 }

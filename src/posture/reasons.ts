@@ -121,7 +121,10 @@ export const REASONS = {
   'certificate-expires': row<{ id: string; days: number }>({
     severity: 'warn',
     doc: 'The certificate of a resolver expires within 14 days (one that is valid for less than 8 days: in the last third of its life).',
-    message: ({ id, days }) => `The certificate of ${id} expires in ${days === 1 ? '1 day' : `${days} days`}.`,
+    message: ({ id, days }) =>
+      days <= 0
+        ? `The certificate of ${id} has expired, or the clock of this host is wrong.`
+        : `The certificate of ${id} expires in ${days === 1 ? '1 day' : `${days} days`}.`,
     mend: 'Its operator must renew it. If it is yours, renew it with the same key or with the key of your second pin.',
   }),
   'group-forced': row<readonly string[]>({
@@ -233,7 +236,7 @@ export const REASONS = {
     severity: 'info',
     doc: 'The status file is not signed.',
     message: ({ why }) => `The status file is not signed: ${why}.`,
-    mend: 'Give the service its own stateDir (0700). Delete a damaged key, and distribute the new public key.',
+    mend: 'Give the service its own stateDir (0700) that it can write: with space, on a file system that is not read-only. Delete a damaged key, and distribute the new public key.',
   }),
   restarted: row<{ count: number }>({
     severity: 'info',

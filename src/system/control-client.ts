@@ -1,7 +1,8 @@
-import { accessSync, constants, existsSync, lstatSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { socketAccess } from '../files/socket.ts'
 import { owners, writingFaults } from '../files/trust.ts'
 
 const MAX_REPLY_OCTETS = 64 * 1024
@@ -67,27 +68,12 @@ function exchangeLines(path: string, command: string, clock: Clock, limitMs: num
 }
 
 /**
- * Why a command could not be sent to a socket: it is missing, or it is not for this user. Undefined:
+ * Why a command could not be sent to a socket: it is missing, or not for this user. Undefined:
  * it could be sent.
  */
 export function socketProblem(path: string): 'missing' | 'not ours' | undefined {
-  if (!existsSync(path)) return canEnter(dirname(path)) ? 'missing' : 'not ours'
-  return isTrusted(path) && mayWrite(path) ? undefined : 'not ours'
-}
-
-function canEnter(directory: string): boolean {
-  return !existsSync(directory) || may(directory, constants.X_OK)
-}
-
-const mayWrite = (path: string) => may(path, constants.W_OK)
-
-function may(path: string, right: number): boolean {
-  try {
-    accessSync(path, right)
-    return true
-  } catch {
-    return false
-  }
+  const access = socketAccess(path)
+  return access ?? (isTrusted(path) ? undefined : 'not ours')
 }
 
 /**

@@ -140,7 +140,9 @@ t.test('the policy must allow the same zones, and counts general operators only'
   t.strictSame(await problems({ ...config, policy: { allowCleartext: ['corp.example'] } }), [])
   t.strictSame(await problems({ ...config, policy: {} }), [], 'no rule: then the status says exposed')
   const zone = { use: ['one'], forward: [{ zone: 'a.example', to: ['corp'] }] }
-  t.match(await problems({ ...zone, policy: { minimumOperators: 2 } }), [/^policy\.minimumOperators: requires 2, but 1 is in use/])
+  t.match(await problems({ ...zone, policy: { minimumOperators: 2 } }), [
+    /^policy\.minimumOperators: requires 2 operators, but 1 is in use/,
+  ])
 })
 
 t.test('check shows each zone with those who are asked, and each view', async (t) => {

@@ -70,8 +70,8 @@ t.test('each contradiction is an error with its path and its fix', async (t) => 
       /^policy\.jurisdictions: does not allow an unknown jurisdiction, the jurisdiction of "c"/,
       [entry('c', { jurisdiction: undefined })],
     ],
-    [{ minimumOperators: 2 }, { use: ['a'] }, /^policy\.minimumOperators: requires 2, but 1 is in use/],
-    [{ minimumOperators: 2 }, {}, /requires 2, but 1/, [entry('a', { operator: 'One' }), entry('b', { operator: 'One' })]],
+    [{ minimumOperators: 2 }, { use: ['a'] }, /^policy\.minimumOperators: requires 2 operators, but 1 is in use/],
+    [{ minimumOperators: 2 }, {}, /requires 2 operators, but 1/, [entry('a', { operator: 'One' }), entry('b', { operator: 'One' })]],
     [{ pins: 'required' }, {}, /^policy\.pins: requires pins, but "c" has none; add spkiPins/, [entry('c', { spkiPins: [] })]],
     [
       { claims: { logging: false } },
@@ -141,7 +141,7 @@ t.test('each contradiction is an error with its path and its fix', async (t) => 
     [
       { minimumOperators: 2 },
       {},
-      /^policy\.minimumOperators: requires 2, but 1 is in use/,
+      /^policy\.minimumOperators: requires 2 operators, but 1 is in use/,
       [entry('a'), entry('b', { operator: ' OPERATOR  a' })],
     ],
     [{ maxShareOfOperator: 50 }, {}, /^policy\.maxShareOfOperator: must be a share above 0 and at most 1, as in 0\.5/],

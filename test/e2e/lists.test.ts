@@ -131,7 +131,7 @@ t.test('a pause, of one list and of all', async (t) => {
   const cli = async (...args: string[]) =>
     promisify(execFile)(process.execPath, [CLI, 'pause', ...args, '--config', join(s.daemon.dir, 'config.json')])
   t.equal(await s.get('ads.example'), NULL)
-  t.match((await cli('10m', '--list', 'ads')).stdout, /^paused until .*: ads\n$/)
+  t.match((await cli('10m', '--list', 'ads')).stdout, /^paused for 10 min, until .*: ads\n$/)
   t.equal(await s.get('ads.example'), SERVED, 'the stored answer is not used')
   t.equal(await s.get('more.example'), NULL)
   await s.until('the status', () => s.lists()[0]?.state === 'paused')
