@@ -129,7 +129,7 @@ function fileFaults(path: string, allowed: Owners): readonly string[] {
   const why = found.isFile() ? ownershipFault(found, allowed) : 'is not a regular file'
   if (why === undefined) return []
   // After a change of "user", these files are worth keeping.
-  const foreign = allowed?.has(found.uid) === false && found.isFile() && found.nlink === 1
+  const foreign = allowed !== undefined && !allowed.has(found.uid) && found.isFile() && found.nlink === 1
   const keep = foreign
     ? `, or, if the service ran as that user before, run: chown ${process.geteuid?.() === 0 ? 'root' : process.geteuid?.()} ${path}`
     : ''

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../clock.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
 import { idOf, isReplyTo } from '../dns/message.ts'
-import { EnigmError } from '../errors.ts'
+import { EnigmError, systemCode } from '../errors.ts'
 
 export interface AskOptions {
   readonly clock: Clock
@@ -93,6 +93,11 @@ function overTcp(server: SocketAddress, query: Uint8Array, { clock, timeoutMs }:
     timer?.cancel()
     socket.destroy()
   })
+}
+
+/** Whether the system said that nothing listens there. */
+export function nobodyListens({ cause }: EnigmError): boolean {
+  return systemCode(cause) === 'ECONNREFUSED'
 }
 
 function silence(): EnigmError {

@@ -9,7 +9,7 @@ import { mostRelevant, readStatus, type StatusReading } from '../posture/reader.
 import { type Connectivity, readConnectivity } from '../system/network-view.ts'
 import { isSame, isSuspended } from '../system/process-identity.ts'
 import { readSystemResolver, type SystemResolver } from '../system/system-resolver.ts'
-import { askServer } from './ask-server.ts'
+import { askServer, nobodyListens } from './ask-server.ts'
 import { problemsText } from './check-screen.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { diagnose, type Remark, type Symptoms } from './diagnosis.ts'
@@ -145,8 +145,9 @@ async function askListener(
     await askServer(place, query, { clock: world.clock, timeoutMs: LISTENER_MS, tcpOnly: over === 'tcp' })
     return { at, over, fault: undefined, mend: undefined }
   } catch (error) {
-    const { code, message } = asEnigmError(error)
-    const known = code === 'connect-refused' ? undefined : silence(place)
+    const fault = asEnigmError(error)
+    const { message } = fault
+    const known = nobodyListens(fault) ? undefined : silence(place)
     return { at, over, fault: known?.why ?? message.replace(/[^.?!]$/, '$&.'), mend: known?.mend }
   }
 }

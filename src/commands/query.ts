@@ -7,7 +7,7 @@ import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import { encodeQuestion, presentMessage } from '../dns/presentation.ts'
 import { asEnigmError, EnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
-import { askServer, type StubReply } from './ask-server.ts'
+import { askServer, nobodyListens, type StubReply } from './ask-server.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { complaint, jsonText, longText, shortText } from './dig-output.ts'
 import { shownService, thisHost } from './running-service.ts'
@@ -91,8 +91,9 @@ export async function query(name: string, type: string, options: QueryOptions, w
       tcpOnly: options.tcp === true,
     })
   } catch (error) {
-    const { code, message } = asEnigmError(error)
-    const silence = code === 'connect-refused' ? undefined : await world.silence?.(server, shownServer)
+    const fault = asEnigmError(error)
+    const { code, message } = fault
+    const silence = nobodyListens(fault) ? undefined : await world.silence?.(server, shownServer)
     const known = silence === undefined ? '' : ` ${silence.why} ${silence.mend}`
     world.err.write(`query: no reply from ${shownServer} (${code}): ${message}${known}\n`)
     return EARLIER.noReply

@@ -122,9 +122,7 @@ export const REASONS = {
     severity: 'warn',
     doc: 'The certificate of a resolver expires within 14 days (one that is valid for less than 8 days: in the last third of its life).',
     message: ({ id, days }) =>
-      days <= 0
-        ? `The certificate of ${id} has expired, or the clock of this host is wrong.`
-        : `The certificate of ${id} expires in ${days === 1 ? '1 day' : `${days} days`}.`,
+      `The certificate of ${id} ${days > 0 ? `expires in ${days} day${days === 1 ? '' : 's'}` : 'has expired, or the clock of this host is wrong'}.`,
     mend: 'Its operator must renew it. If it is yours, renew it with the same key or with the key of your second pin.',
   }),
   'group-forced': row<readonly string[]>({
