@@ -84,7 +84,7 @@ t.test('every inner loop does what its name says', async (t) => {
   const all = loops(1)
   t.same(
     all.map(({ name }) => name),
-    ['scan', 'key', 'lookup', 'patch', 'pad', 'frame', 'frame-h2'],
+    ['scan', 'key', 'lookup', 'patch', 'pad', 'frame', 'frame-h2', 'blocked'],
   )
   const results = Object.fromEntries(all.map(({ name, run }) => [name, run(10_048)]))
   t.equal(results.pad, 20_000 * 128, 'whole passes over the names')
