@@ -59,7 +59,7 @@ async function audits() {
   await until(d, 'reload-refused', false)
   await ask(d)
   await note('reload accepted', 'the configuration was corrected', file(d), { state: 'protected', exit: 0 })
-  t.match((await cli('audit', 'verify', '--dir', dirname(log))).stdout, /Internally consistent.*notes 1 gaps/)
+  t.match((await cli('audit', 'verify', '--dir', dirname(log))).stdout, /Internally consistent.*notes 1 gap/)
   const head = (await cli('audit', 'head', '--dir', dirname(log))).stdout.trim()
   const text = readFileSync(log, 'utf8')
   t.notMatch(text, /zone\.example|127\.0\.0\.1/, 'no query name, no address')
