@@ -3,7 +3,7 @@ import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, pars
 import { parseCidr } from '../config/cidr.ts'
 import { EnigmError } from '../errors.ts'
 import { MOST_CLIENT_BLOCKS } from './client-blocks.ts'
-import type { Draft } from './draft.ts'
+import { type Draft, verdictRule } from './draft.ts'
 import { slug } from './places.ts'
 
 /** A value of the document with its first and last line. */
@@ -24,14 +24,8 @@ interface Reading {
   linesOf(node: Node): { readonly from: number; readonly to: number }
 }
 
-const leftOut =
-  (says: string): Rule =>
-  (draft, { from, to }) =>
-    draft.say('left out', from, says, to)
-const same =
-  (says: string): Rule =>
-  (draft, { from, to }) =>
-    draft.say('same', from, says, to)
+const leftOut: (says: string) => Rule = verdictRule('left out')
+const same: (says: string) => Rule = verdictRule('same')
 /** Makes a rule for a setting that is left out if it is on or set. */
 const unlessOff =
   (says: string): Rule =>

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import type { Draft } from './draft.ts'
+import { type Draft, verdictRule } from './draft.ts'
 import { slug } from './places.ts'
 import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
 
@@ -8,14 +8,8 @@ export type ReadBeside = (path: string) => string | undefined
 
 type Rule = (draft: Draft, entry: TomlEntry, beside: ReadBeside) => void
 
-const same =
-  (says: string): Rule =>
-  (draft, { from, to }) =>
-    draft.say('same', from, says, to)
-const leftOut =
-  (says: string): Rule =>
-  (draft, { from, to }) =>
-    draft.say('left out', from, says, to)
+const same: (says: string) => Rule = verdictRule('same')
+const leftOut: (says: string) => Rule = verdictRule('left out')
 /** Makes a rule for a switch that is always off in enigm-dns. */
 const off =
   (says: string): Rule =>

@@ -27,6 +27,16 @@ export interface Outcome {
 /** The reason for settings about validation, as a clause. */
 export const DNSSEC = 'this program does not validate; the AD bit of the resolver is passed on'
 
+/**
+ * Returns a function that makes rules from a text: the setting has this verdict, whatever its
+ * value.
+ */
+export const verdictRule =
+  (verdict: Verdict) =>
+  (says: string) =>
+  (draft: Draft, { from, to }: { readonly from: number; readonly to: number }): void =>
+    draft.say(verdict, from, says, to)
+
 /** A list of names to block or allow. */
 interface DraftList {
   readonly id: string
