@@ -39,6 +39,16 @@ function contentsOf(contents: Uint8Array): TargetPublicKey | undefined {
   return SUITE.every((id, at) => suite[at] === id) ? { contents, publicKey } : undefined
 }
 
+/** A number in two octets, the high one first. */
+export function u16Octets(value: number): Buffer {
+  return Buffer.from([value >>> 8, value & 255])
+}
+
+/** A vector of the TLS presentation language: two octets of length, then `octets`. */
+export function vector(octets: Uint8Array): Buffer {
+  return Buffer.concat([u16Octets(octets.length), octets])
+}
+
 /** Reads the fields of a structure in the TLS presentation language (RFC 8446 section 3). */
 export class Fields {
   readonly #octets: Uint8Array

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2'
 import { Agent, request as httpsRequest } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { Fields, targetKeyOf } from '../config/odoh-config.ts'
+import { Fields, targetKeyOf, u16Octets, vector } from '../config/odoh-config.ts'
 import { expand, extract, HpkeContext, keyScheduleContext, publicOctets, recipientOf, seal } from '../link/odoh/hpke.ts'
 import { responseSecrets } from '../link/odoh/message.ts'
 
@@ -68,9 +68,6 @@ export interface Relay {
   close(): Promise<void>
 }
 
-const u16 = (value: number) => Buffer.from([value >>> 8, value & 255])
-const vector = (octets: Uint8Array) => Buffer.concat([u16(octets.length), octets])
-
 /** The keys of a target, and what it publishes of them. */
 export interface KeyPair {
   readonly privateKey: KeyObject
@@ -82,8 +79,8 @@ export interface KeyPair {
 export function newKeyPair(): KeyPair {
   const { privateKey } = generateKeyPairSync('x25519')
   const octets = publicOctets(createPublicKey(privateKey))
-  const contents = Buffer.concat([u16(0x20), u16(1), u16(1), vector(octets)])
-  const configs = vector(Buffer.concat([u16(1), vector(contents)]))
+  const contents = Buffer.concat([u16Octets(0x20), u16Octets(1), u16Octets(1), vector(octets)])
+  const configs = vector(Buffer.concat([u16Octets(1), vector(contents)]))
   if (typeof targetKeyOf(configs) === 'string') throw new Error('the config is malformed')
   return { privateKey, octets, id: expand(extract(new Uint8Array(0), contents), 32, KEY_ID_LABEL), configs }
 }
@@ -116,7 +113,7 @@ export function openQuery(keys: KeyPair, body: Uint8Array): OpenedQuery | undefi
     const header = Buffer.concat([Buffer.from([2]), vector(nonce)])
     return Buffer.concat([header, vector(seal(secrets.key, secrets.nonce, header, reply))])
   }
-  return { query, replyPlain, reply: (message) => replyPlain(Buffer.concat([vector(message), u16(0)])) }
+  return { query, replyPlain, reply: (message) => replyPlain(Buffer.concat([vector(message), u16Octets(0)])) }
 }
 
 async function bodyOf(request: Http2ServerRequest): Promise<Buffer> {

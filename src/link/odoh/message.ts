@@ -1,4 +1,4 @@
-import { Fields, type TargetPublicKey } from '../../config/odoh-config.ts'
+import { Fields, type TargetPublicKey, u16Octets, vector } from '../../config/odoh-config.ts'
 import { viewOf } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { SealedQuery } from '../dial/endpoint.ts'
@@ -37,11 +37,11 @@ export function targetKey({ contents, publicKey }: TargetPublicKey): TargetKey |
 
 /** Encrypts a DNS message to a target, with a fresh ephemeral key. `message` is copied. */
 export function sealQuery(key: TargetKey, message: Uint8Array): SealedQuery {
-  const plaintext = Buffer.concat([u16(message.length), message, u16(0)])
+  const plaintext = Buffer.concat([vector(message), u16Octets(0)])
   const { enc, context } = setupSender(key.recipient, SCHEDULE)
   const header = headerOf(QUERY, key.id)
   const encrypted = context.seal(header, plaintext)
-  const body = Buffer.concat([header, u16(enc.length + encrypted.length), enc, encrypted])
+  const body = Buffer.concat([header, vector(Buffer.concat([enc, encrypted]))])
   return { body, open: (response) => opened(response, context, plaintext) }
 }
 
@@ -49,11 +49,7 @@ export function sealQuery(key: TargetKey, message: Uint8Array): SealedQuery {
  * The octets before the encrypted message. They are also its additional authenticated data (AAD).
  */
 function headerOf(type: number, id: Uint8Array): Buffer {
-  return Buffer.concat([Buffer.from([type]), u16(id.length), id])
-}
-
-function u16(value: number): Buffer {
-  return Buffer.from([value >>> 8, value & 255])
+  return Buffer.concat([Buffer.from([type]), vector(id)])
 }
 
 function opened(response: Uint8Array, context: HpkeContext, query: Uint8Array): Uint8Array | EnigmError {
@@ -89,6 +85,6 @@ export function responseSecrets(
   query: Uint8Array,
   nonce: Uint8Array,
 ): { readonly key: Buffer; readonly nonce: Buffer } {
-  const prk = extract(Buffer.concat([query, u16(nonce.length), nonce]), context.export(EXPORT, AEAD.keyOctets))
+  const prk = extract(Buffer.concat([query, vector(nonce)]), context.export(EXPORT, AEAD.keyOctets))
   return { key: expand(prk, AEAD.keyOctets, LABELS.key), nonce: expand(prk, AEAD.nonceOctets, LABELS.nonce) }
 }
