@@ -72,7 +72,7 @@ export interface QuicStream {
    * The next octets; `end`: there are no more; `more`: none now; a number: the peer's reset code.
    */
   read(): Uint8Array | 'end' | 'more' | number
-  /** Frees it. If it did not end, the peer is told with this code that it is not wanted. */
+  /** Frees it. If it did not end, this code tells the peer that it is not wanted. */
   free(code: number): void
 }
 

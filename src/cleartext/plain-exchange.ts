@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { connect, isIPv6, type Socket as TcpSocket } from 'node:net'
 import type { Clock, Random, Timer } from '../clock.ts'
+import { withoutZone } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { withPaddedOpt } from '../dns/edns.ts'
 import { FrameReader, framed } from '../dns/framing.ts'
@@ -157,7 +158,7 @@ export class PlainExchange {
 
   #overUdp(attempt: Attempt): void {
     const { address, port } = attempt.server
-    const family = isIPv6(address.replace(/%.*$/, '')) ? 6 : 4
+    const family = isIPv6(withoutZone(address)) ? 6 : 4
     // The host is an address, so the lookup returns it unchanged.
     const socket = createSocket({ type: `udp${family}`, lookup: (host, _options, found) => found(null, host, family) })
     this.#sockets.add(socket)

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { allowList, cidrProblem } from './cidr.ts'
+import { cidrProblem, isLoopback } from './cidr.ts'
 import { checked, text } from './fields.ts'
 import { listenProblem, parseListen } from './listen-address.ts'
 
@@ -26,7 +26,6 @@ export const zoneText = v.pipe(
   ),
 )
 
-const isLoopback = allowList(['127.0.0.0/8', '::1/128'])
 /** The place of the page. Only programs of this host can reach it. */
 export const pagePlace = v.pipe(
   text(104),

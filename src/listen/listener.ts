@@ -121,15 +121,6 @@ export function sparseFaults(options: Pick<ListenOptions, 'clock' | 'emit'>, whe
 }
 
 /**
- * The address without its zone (RFC 4007 section 11): `fe80::1%eth0` is `fe80::1` to an access
- * list.
- */
-export function withoutZone(address: string): string {
-  const at = address.indexOf('%')
-  return at < 0 ? address : address.slice(0, at)
-}
-
-/**
  * The system calls of a batched UDP listener. system/ provides them on the platforms that have
  * them. All are synchronous and access memory only during the call: the kernel keeps no reference
  * to it.

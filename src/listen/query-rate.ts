@@ -11,7 +11,7 @@ const REFUSALS_TIMES = 4
  * come at once. Above the limit a query is refused, whatever is in memory; far above it gets no
  * reply. Memory is bounded: clients share buckets by a seeded hash. All threads share the memory,
  * so that the limit is the same for any number of workers; two of them may rarely count one query
- * for two that come in the same instant. /
+ * for two that come in the same instant.
  */
 export class QueryRate {
   readonly shared: SharedArrayBuffer

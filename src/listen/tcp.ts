@@ -1,8 +1,9 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { clientOf } from '../client-shares.ts'
+import { withoutZone } from '../config/cidr.ts'
 import { type BudgetedConnection, type ConnectionBudget, connectionToClose, unlimitedConnections } from './connection-budget.ts'
 import { InFlight, untilQuiet } from './in-flight.ts'
-import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
+import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults } from './listener.ts'
 import { TcpConnection, type TcpShared } from './tcp-connection.ts'
 
 /** The share of a small common budget that one client may use. */

@@ -1,10 +1,11 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { withoutZone } from '../config/cidr.ts'
 import { UDP_SIZE } from '../dns/edns.ts'
 import { copyOf } from '../dns/octets.ts'
 import type { View } from '../resolve.ts'
 import { InFlight, overloadReply, untilQuiet } from './in-flight.ts'
-import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults, withoutZone } from './listener.ts'
+import { DEFAULT_LIMITS, type Listener, type ListenOptions, sparseFaults } from './listener.ts'
 import { isLocal } from './reply-rate.ts'
 
 /**

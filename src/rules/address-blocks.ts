@@ -1,8 +1,5 @@
 import { isIP } from 'node:net'
-import { addressOctets, firstBits, unmapped } from '../config/cidr.ts'
-
-/** Limit of kept results: a flood from forged addresses must not grow memory. */
-const MOST_KNOWN = 1024
+import { addressOctets, firstBits, unmapped, withoutZone } from '../config/cidr.ts'
 
 /** All blocks of one family and prefix length, by their first bits. */
 interface SamePrefix<T> {
@@ -37,7 +34,7 @@ export class AddressBlocks<T> {
    * and a mapped address counts as IPv4.
    */
   first<R>(address: string, take: (value: T) => R | undefined): R | undefined {
-    const plain = unmapped(address.replace(/%.*$/, ''))
+    const plain = unmapped(withoutZone(address))
     if (isIP(plain) === 0) return undefined
     const octets = addressOctets(plain)
     for (const { octets: width, prefix, values } of this.#all) {
@@ -50,19 +47,5 @@ export class AddressBlocks<T> {
 
   #same(octets: number, prefix: number): SamePrefix<T> | undefined {
     return this.#all.find((one) => one.octets === octets && one.prefix === prefix)
-  }
-}
-
-/** Keeps the results of `of` for up to 1024 addresses: clients are few, and send many queries. */
-export function knownByAddress<T extends {}>(of: (address: string) => T): (address: string) => T {
-  const known = new Map<string, T>()
-  return (address) => {
-    let found = known.get(address)
-    if (found === undefined) {
-      found = of(address)
-      if (known.size >= MOST_KNOWN) known.clear()
-      known.set(address, found)
-    }
-    return found
   }
 }

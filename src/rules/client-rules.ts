@@ -1,5 +1,6 @@
+import { knownByAddress } from '../config/cidr.ts'
 import { markedView, type View, viewNumber } from '../resolve.ts'
-import { AddressBlocks, knownByAddress } from './address-blocks.ts'
+import { AddressBlocks } from './address-blocks.ts'
 import type { BuiltLists, ClientRule, RuleGroup } from './list-build.ts'
 import { isStronger, type ListSet } from './list-rules.ts'
 

@@ -1,6 +1,6 @@
-import { addressOctets, parseCidr } from '../config/cidr.ts'
+import { addressOctets, knownByAddress, parseCidr } from '../config/cidr.ts'
 import { asView, VIEW_OF_ALL, type View } from '../resolve.ts'
-import { AddressBlocks, knownByAddress } from './address-blocks.ts'
+import { AddressBlocks } from './address-blocks.ts'
 
 /** The address blocks of each view, in the order of the configuration. */
 export type ViewClients = readonly (readonly string[])[]

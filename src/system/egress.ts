@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import type { NetworkInterfaceInfo } from 'node:os'
+import { withoutZone } from '../config/cidr.ts'
 import { textOf } from '../files/reading.ts'
 import { hostInterfaces } from './network-view.ts'
 
@@ -55,9 +56,9 @@ function sourceTowards(address: string): Promise<string | undefined> {
 }
 
 function kindOfSource(source: string, own: NodeJS.Dict<NetworkInterfaceInfo[]>, o: EgressOptions): keyof Egress {
-  const plain = source.replace(/%.*$/, '')
+  const plain = withoutZone(source)
   for (const [name, list] of Object.entries(own)) {
-    const held = list?.find(({ address }) => address.replace(/%.*$/, '') === plain)
+    const held = list?.find(({ address }) => withoutZone(address) === plain)
     if (held !== undefined) return o.vpnInterfaces.includes(name) ? 'vpn' : kindOf(name, held, o.sysfs ?? '/sys/class/net')
   }
   return 'unknown'

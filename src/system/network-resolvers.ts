@@ -1,10 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped } from '../config/cidr.ts'
+import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped, withoutZone } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, hostInterfaces } from './network-view.ts'
+import { nameserversIn } from './system-resolver.ts'
 
 /** The resolvers that a network announces, and where on this host they were found. */
 export interface NetworkResolvers {
@@ -47,11 +48,11 @@ function announcing({ root = '', now, networkManager }: NetworkRecords): Sources
       'dhclient',
       () => DHCLIENT.flatMap((dir) => filesIn(`${root}${dir}`, /^dhclient.*\.leases?$/)).flatMap((text) => leaseServers(text, now)),
     ],
-    ['dhcpcd', () => filesIn(`${root}/run/dhcpcd/hook-state/resolv.conf`).flatMap(nameservers)],
-    ['resolvconf', () => RESOLVCONF.flatMap((dir) => filesIn(`${root}${dir}`, /^(?!lo\b)/)).flatMap(nameservers)],
-    ['systemd-resolved', () => nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')],
-    ['NetworkManager', () => nameservers(textOf(`${root}/run/NetworkManager/no-stub-resolv.conf`) ?? '')],
-    ['resolv.conf', () => nameservers(textOf(`${root}/etc/resolv.conf`) ?? '')],
+    ['dhcpcd', () => filesIn(`${root}/run/dhcpcd/hook-state/resolv.conf`).flatMap(nameserversIn)],
+    ['resolvconf', () => RESOLVCONF.flatMap((dir) => filesIn(`${root}${dir}`, /^(?!lo\b)/)).flatMap(nameserversIn)],
+    ['systemd-resolved', () => nameserversIn(textOf(`${root}/run/systemd/resolve/resolv.conf`))],
+    ['NetworkManager', () => nameserversIn(textOf(`${root}/run/NetworkManager/no-stub-resolv.conf`))],
+    ['resolv.conf', () => nameserversIn(textOf(`${root}/etc/resolv.conf`))],
   ]
 }
 
@@ -71,7 +72,7 @@ const MOST_FILES = 32
 /** Whether an address belongs to another host that can be asked. */
 function isElsewhere(address: string, own: ReadonlySet<string>): boolean {
   const plain = unmapped(address)
-  if (isIP(plain) === 0 || own.has(plain.replace(/%.*$/, ''))) return false
+  if (isIP(plain) === 0 || own.has(withoutZone(plain))) return false
   return !isLoopback(plain) && !isAll(plain) && !isGroup(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
 }
 
@@ -120,10 +121,6 @@ function leaseServers(text: string, now: Date): readonly string[] {
     last.set(name, isOver ? [] : servers.split(',').map((one) => one.trim()))
   }
   return [...last.values()].flat()
-}
-
-function nameservers(text: string): readonly string[] {
-  return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? [])
 }
 
 /** Converts an address of /proc/net/route: eight hexadecimal digits, the last octet first. */

@@ -1,6 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { endianness } from 'node:os'
 import { basename } from 'node:path'
+import { canonical, withoutZone } from '../config/cidr.ts'
 
 /* The fields of a line of /proc/self/net/{udp,tcp}, proc_net(5): local address, state and inode. */
 const LOCAL = 1
@@ -72,10 +73,8 @@ function hexV4(address: string): string {
 }
 
 function hexV6(address: string): string {
-  // The URL parser writes every IPv6 literal in one form (WHATWG): lower-case hexadecimal groups
-  // and at most one `::`.
-  const canonical = new URL(`http://[${address.replace(/%.*$/, '')}]/`).hostname.slice(1, -1)
-  const [head = '', tail] = canonical.split('::')
+  // One form of every IPv6 literal: hexadecimal groups, and at most one `::`.
+  const [head = '', tail] = canonical(withoutZone(address)).split('::')
   const left = groups(head)
   const right = groups(tail ?? '')
   const middle = tail === undefined ? [] : new Array<number>(8 - left.length - right.length).fill(0)

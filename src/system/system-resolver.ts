@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { withoutZone } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 
@@ -31,9 +32,10 @@ export function readSystemResolver(ours: readonly SocketAddress[], root = ''): S
   const named = nameservers(text)
   const isOurs = (address: string) =>
     ours.some((listener) => listener.port === 53 && (listener.address === address || isWildcardFor(listener.address, address)))
-  const uplinks = nameservers(textOf(`${root}/run/systemd/resolve/resolv.conf`) ?? '')
-  const listed = textOf(`${root}/run/systemd/resolve/resolv.conf`) !== undefined
-  const throughResolved = listed && (asksResolved(root) || named.some((address) => RESOLVED_STUBS.has(address) && !isOurs(address)))
+  const listed = textOf(`${root}/run/systemd/resolve/resolv.conf`)
+  const uplinks = nameservers(listed ?? '')
+  const throughResolved =
+    listed !== undefined && (asksResolved(root) || named.some((address) => RESOLVED_STUBS.has(address) && !isOurs(address)))
   const final = throughResolved ? uplinks : named
   const by = throughResolved
     ? 'systemd-resolved'
@@ -55,12 +57,17 @@ function verdict(final: readonly string[], isOurs: (address: string) => boolean)
   return final.length > 0 && !final.every(isLoopback) ? 'elsewhere' : 'unknown'
 }
 
-/** The name servers in a resolv.conf. Without entries glibc asks 127.0.0.1. */
-function nameservers(text: string): readonly string[] {
-  const found = text.split('\n').flatMap((line) => {
+/** The name servers in the text of a resolv.conf. Empty if the file could not be read. */
+export function nameserversIn(text: string | undefined): readonly string[] {
+  return (text ?? '').split('\n').flatMap((line) => {
     const [word, address = ''] = line.trim().split(/\s+/)
-    return word === 'nameserver' && isIP(address.replace(/%.*$/, '')) !== 0 ? [address] : []
+    return word === 'nameserver' && isIP(withoutZone(address)) !== 0 ? [address] : []
   })
+}
+
+/** The name servers that glibc uses. Without entries it asks 127.0.0.1. */
+function nameservers(text: string): readonly string[] {
+  const found = nameserversIn(text)
   return found.length === 0 ? ['127.0.0.1'] : found.slice(0, MAX_NAMESERVERS)
 }
 

@@ -1,5 +1,4 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { isIP } from 'node:net'
 import { isRecord } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
 import type { TakeoverHost } from './backend.ts'
@@ -109,14 +108,6 @@ export function isVpnLink(name: string): boolean {
   if (!/^[\w.@:-]+$/.test(name)) return false
   const device = `/sys/class/net/${name}`
   return /^DEVTYPE=wireguard$/m.test(textOf(`${device}/uevent`) ?? '') || existsSync(`${device}/tun_flags`) || VPN_NAMES.test(name)
-}
-
-/** The name servers in the text of a resolv.conf. Empty if the file could not be read. */
-export function nameserversIn(text: string | undefined): readonly string[] {
-  return (text ?? '').split('\n').flatMap((line) => {
-    const [word, address = ''] = line.trim().split(/\s+/)
-    return word === 'nameserver' && isIP(address.replace(/%.*$/, '')) !== 0 ? [address] : []
-  })
 }
 
 /** Whether nss-resolve comes before DNS in nsswitch.conf. Then resolv.conf has little effect. */

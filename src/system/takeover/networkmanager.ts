@@ -1,9 +1,10 @@
 import { newFile } from '../../files/captured.ts'
 import { isRecord } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
+import { nameserversIn } from '../system-resolver.ts'
 import type { Backend, TakeoverHost } from './backend.ts'
 import type { Journal } from './journal.ts'
-import { dockerBypass, nameserversIn } from './links.ts'
+import { dockerBypass } from './links.ts'
 import { isActive } from './units.ts'
 
 const DROP_IN = '/etc/NetworkManager/conf.d/zz-enigm-dns.conf'

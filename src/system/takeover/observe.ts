@@ -5,8 +5,9 @@ import { readPrivateJson } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
 import { replaceFile } from '../../files/writing.ts'
 import type { RunCommand } from '../run-command.ts'
+import { nameserversIn } from '../system-resolver.ts'
 import { hashOf } from './journal.ts'
-import { isVpnLink, nameserversIn, type ResolvedView, readResolved } from './links.ts'
+import { isVpnLink, type ResolvedView, readResolved } from './links.ts'
 import { OBSERVED, PUBLIC_STATE } from './places.ts'
 
 const publicState = v.object({

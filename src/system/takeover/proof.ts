@@ -4,8 +4,8 @@ import type { Clock } from '../../clock.ts'
 import { encodeQuestion, presentMessage } from '../../dns/presentation.ts'
 import { isRecord } from '../../files/json.ts'
 import { textOf } from '../../files/reading.ts'
+import { nameserversIn } from '../system-resolver.ts'
 import type { TakeoverHost } from './backend.ts'
-import { nameserversIn } from './links.ts'
 
 /** A name that was looked up must arrive at our listener within this time. */
 const WAY_MS = 2500

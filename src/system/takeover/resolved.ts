@@ -1,8 +1,9 @@
 import { type Captured, newFile, newLink } from '../../files/captured.ts'
 import { targetOf, textOf } from '../../files/reading.ts'
+import { nameserversIn } from '../system-resolver.ts'
 import type { Backend, Bypass, TakeoverHost } from './backend.ts'
 import type { Journal, PlannedChange } from './journal.ts'
-import { dockerBypass, isVpnLink, nameserversIn, type ResolvedLink, readResolved, usesNssResolve } from './links.ts'
+import { dockerBypass, isVpnLink, type ResolvedLink, readResolved, usesNssResolve } from './links.ts'
 import { dropInOf, givesDomains, isNetworkdDropIn, networkdDropIns, networkdLinks, networkFileOf, silence } from './networkd.ts'
 import { isActive, unitOf } from './units.ts'
 
