@@ -130,7 +130,6 @@ export const policySchema = closed({
 
 export type Policy = v.InferOutput<typeof policySchema>
 export type PolicyNetwork = NonNullable<Policy['networks']>[number]
-export type NetworkMatch = PolicyNetwork['match']
 /** The rules that apply in one place. */
 export type PolicyRules = Omit<PolicyNetwork, 'name' | 'match'>
 

@@ -187,7 +187,6 @@ export const trustedSetSchema = closed({
 })
 
 export type TrustedSet = v.InferOutput<typeof trustedSetSchema>
-export type Claims = v.InferOutput<typeof claims>
 
 /**
  * One resolver of the set. After loading, `caFile` is absolute and `ca` is its text (PEM): the only

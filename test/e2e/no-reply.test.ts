@@ -1,11 +1,11 @@
 // A service that runs and gives no reply: commands say the real reason, and how it ends.
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
-import { CLI, cli, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
+import { cli, cliAsNobody, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
 import { insideNamespace } from '../support/real/namespace.ts'
 
 async function service(t: Test, config: Readonly<Record<string, unknown>> = {}, place: { readonly statusFile?: string } = {}) {
@@ -78,25 +78,9 @@ if (insideNamespace(t, import.meta.url)) {
     const one = { id: 'mine', authenticationDomainName: RESOLVER_NAME, addresses: ['127.0.0.1'], transports: { dot: { port: 1 } } }
     writeFileSync(join(dir, 'resolvers.json'), JSON.stringify({ version: 1, resolvers: [one] }), { mode: 0o644 })
     writeFileSync(join(dir, 'config.json'), JSON.stringify({ resolvers: 'resolvers.json' }), { mode: 0o644 })
-    const words = [
-      '--reuid',
-      '65534',
-      '--regid',
-      '65534',
-      '--clear-groups',
-      process.execPath,
-      CLI,
-      'forget',
-      '--config',
-      join(dir, 'config.json'),
-    ]
-    const { code, said } = await new Promise<{ readonly code: number | null; readonly said: string }>((resolve) => {
-      const child = execFile('setpriv', words, { env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent' } }, (_error, stdout) =>
-        resolve({ code: child.exitCode, said: stdout }),
-      )
-    })
+    const { code, stdout } = await cliAsNobody('forget', '--config', join(dir, 'config.json'))
     t.equal(code, 3)
-    t.match(said, /CANNOT TELL: .* may be that of another user/)
-    t.notMatch(said, /none runs/)
+    t.match(stdout, /CANNOT TELL: .* may be that of another user/)
+    t.notMatch(stdout, /none runs/)
   })
 }

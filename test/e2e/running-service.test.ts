@@ -1,6 +1,6 @@
 // The built commands find the service that runs, whatever it was started with, and say nothing that
 // it does not say.
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,7 +9,7 @@ import { createAuthority } from '../../src/demo/authority.ts'
 import { isSame } from '../../src/system/process-identity.ts'
 import { startDot } from '../support/dot-server.ts'
 import { query } from '../support/messages.ts'
-import { CLI, cli, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
+import { cli, cliAsNobody, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
 import { insideNamespace } from '../support/real/namespace.ts'
 import { freePort } from '../support/real/server-process.ts'
@@ -18,15 +18,10 @@ import { addressRecord, replyTo } from '../support/replies.ts'
 const TIMEOUT_MS = 120_000
 const REGISTER = '/run/enigm-dns/services'
 
-/** A command of the built CLI as a user who is nobody here. */
-function asNobody(...args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
-  const words = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, CLI, ...args]
-  return new Promise((resolve) => {
-    const env = { PATH: process.env.PATH ?? '', HOME: '/nonexistent' }
-    const child = execFile('setpriv', words, { timeout: 20_000, env }, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode ?? -1, said: stdout + stderr }),
-    )
-  })
+/** A command as nobody, and all that it prints. */
+async function asNobody(...args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
+  const { code, stdout, stderr } = await cliAsNobody(...args)
+  return { code, said: stdout + stderr }
 }
 
 /**

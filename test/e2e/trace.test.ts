@@ -1,6 +1,6 @@
 // The built daemon and the built `enigm-dns trace`: what is asked is shown to whoever may see it,
 // named in the status meanwhile, and nowhere else.
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { startDot } from '../support/dot-server.ts'
 import { query } from '../support/messages.ts'
-import { CLI, cli, RESOLVER_NAME, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
+import { CLI, cli, cliAsNobody, RESOLVER_NAME, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
 
@@ -166,15 +166,7 @@ t.test('another user is refused', { skip: process.getuid?.() !== 0 && 'needs roo
   // As open as an administrator could leave it: what refuses is the socket alone.
   chmodSync(daemon.dir, 0o755)
   for (const file of ['config.json', 'resolvers.json', 'ca.pem', 'status.json']) chmodSync(join(daemon.dir, file), 0o644)
-  const nobody = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, CLI]
-  const refused = await new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-    const child = execFile(
-      'setpriv',
-      [...nobody, 'trace', '--for', '5s', '--config', join(daemon.dir, 'config.json')],
-      { timeout: 20_000 },
-      (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
-    )
-  })
+  const refused = await cliAsNobody('trace', '--for', '5s', '--config', join(daemon.dir, 'config.json'))
   t.match(refused, { code: 1, stdout: '', stderr: /does not accept commands from this user/ })
   t.notOk(isNamed(daemon))
 })

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process'
 import { copyFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { CLI, cli } from '../../support/real/daemon.ts'
+import { cli, cliAsNobody } from '../../support/real/daemon.ts'
 import { addRow, ask, daemon, entry, file, heartbeat, note, server, situations } from '../../support/situations.ts'
 
 async function signatures() {
@@ -73,25 +72,8 @@ async function stranger() {
   const good = await server()
   const d = await daemon([entry(good)])
   await ask(d)
-  const child = spawn('setpriv', [
-    '--reuid',
-    '65534',
-    '--regid',
-    '65534',
-    '--clear-groups',
-    process.execPath,
-    CLI,
-    'status',
-    '--json',
-    '--file',
-    d.statusFile,
-  ])
-  let out = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-  })
-  const code = await new Promise<number | null>((resolve) => child.once('exit', resolve))
-  const said = out === '' ? undefined : JSON.parse(out)
+  const { code, stdout } = await cliAsNobody('status', '--json', '--file', d.statusFile)
+  const said = stdout === '' ? undefined : JSON.parse(stdout)
   t.match(said, { state: 'offline', judgement: { verdict: 'permission-denied' } })
   addRow({
     what: 'not for this user',

@@ -220,10 +220,26 @@ async function untilState(state: string, ms: number, status: () => StatusText | 
   throw new Error(`not ${state} after ${ms} ms: ${JSON.stringify(status())}\n${log()}`)
 }
 
+interface Ended {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
 /** Runs a command of the built CLI to its end. */
-export function cli(...args: readonly string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+export function cli(...args: readonly string[]): Promise<Ended> {
+  return toItsEnd(process.execPath, [CLI, ...args], plainEnvironment())
+}
+
+/** Needs root. Runs a command of the built CLI as a user who is nobody here and has no home. */
+export function cliAsNobody(...args: readonly string[]): Promise<Ended> {
+  const words = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath, CLI, ...args]
+  return toItsEnd('setpriv', words, { PATH: process.env.PATH ?? '', HOME: '/nonexistent' })
+}
+
+function toItsEnd(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, [CLI, ...args], { env: plainEnvironment(), timeout: 30_000 }, (_error, stdout, stderr) =>
+    const child = execFile(command, args, { env, timeout: 30_000 }, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
   })
