@@ -92,9 +92,13 @@ function imported(file: string, { from, out, json }: ImportOptions, world: Impor
   if (!checked.success)
     world.err.write(`The new configuration has faults: ${configError(problemsOf('configuration', checked.issues)).message}\n`)
   const written = out === undefined ? true : writeAll(out, config, files, world)
-  if (json === true) world.out.write(`${printableJson({ config, files: [...files.keys()], lines: found.outcomes }, 2)}\n`)
+  const asked = askedBy(found, shipped)
+  if (json === true)
+    world.out.write(
+      `${printableJson({ config, files: [...files.keys()], lines: found.outcomes, resolvers: asked.map(({ id }) => id) }, 2)}\n`,
+    )
   else if (out === undefined) world.out.write(`${printableJson(config, 2)}\n`)
-  if (json !== true) (out === undefined ? world.err : world.out).write(reportText(found, text))
+  if (json !== true) (out === undefined ? world.err : world.out).write(`${reportText(found, text)}${askedText(found, asked)}`)
   const isWhole = found.outcomes.every(({ verdict }) => verdict !== 'left out')
   return written && checked.success && isWhole ? EXIT.good : EXIT.notAsWished
 }
@@ -133,6 +137,27 @@ function filesOf({ files, resolvers }: Imported, out: string | undefined, shippe
   ])
 }
 
+/** The resolvers that the new configuration asks for general names. */
+function askedBy({ config, resolvers }: Imported, shipped: TrustedSet): readonly { readonly id: string; readonly operator?: string }[] {
+  const { use } = config as { readonly use?: readonly string[] }
+  const all = [...shipped.resolvers, ...resolvers.map(({ id }) => ({ id }))]
+  return use === undefined ? usedByDefault(config, shipped) : use.flatMap((id) => all.find((one) => one.id === id) ?? [])
+}
+
+function usedByDefault({ forward = [] }: Imported['config'], { resolvers }: TrustedSet) {
+  const reserved = (forward as readonly { readonly to?: readonly string[] }[]).flatMap(({ to = [] }) => to)
+  return resolvers.filter(({ id, enabled }) => enabled && !reserved.includes(id))
+}
+
+/** The last line of the report: who will get the names. */
+function askedText({ hasUpstream }: Imported, asked: ReturnType<typeof askedBy>): string {
+  const names = asked.map(({ id, operator }) => (operator === undefined ? id : `${id} (${operator})`)).join(', ')
+  const why = hasUpstream
+    ? 'The new configuration asks'
+    : 'No resolver of the file is in the new configuration, which asks those of the shipped trusted set'
+  return `${printable(`${why}: ${names}.`)}\n`
+}
+
 /** Writes all files, or none if one of them exists. Returns whether they were written. */
 function writeAll(out: string, config: object, files: ReadonlyMap<string, string>, { err }: ImportWorld): boolean {
   const all = new Map([
@@ -168,7 +193,8 @@ function reportText({ outcomes, silent }: Imported, text: string): string {
     return printable(`line ${String(line).padEnd(5)} ${verdict.padEnd(8)}  ${cut}  ->  ${says}`)
   })
   const count = (wanted: Verdict) => outcomes.filter(({ verdict }) => verdict === wanted).length
-  shown.push(`${count('taken')} taken, ${count('same')} the same here, ${count('left out')} left out; ${silent} comments and empty lines`)
+  const passed = silent === 1 ? '1 comment or empty line' : `${silent} comments and empty lines`
+  shown.push(`${count('taken')} taken, ${count('same')} the same here, ${count('left out')} left out; ${passed}`)
   return `${shown.join('\n')}\n`
 }
 

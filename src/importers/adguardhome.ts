@@ -61,20 +61,25 @@ function items(
   }
 }
 
-const upstreams =
-  (fallback: boolean): Rule =>
-  (draft, found, at) =>
-    items(draft, found, at, (item, from, to) => {
-      const text = String(item).trim()
-      if (text === '' || text.startsWith('#')) return draft.say('same', from, 'a comment', to)
-      const [, zones, servers = ''] = /^\[\/(.*)\/\](.*)$/.exec(text) ?? []
-      if (zones === undefined) {
-        for (const server of text.split(/\s+/)) draft.useResolver(server, from, to)
-        if (fallback) draft.say('same', from, 'resolvers take turns when others fail', to)
-        return
-      }
-      for (const zone of zones.split('/')) forZone(draft, zone, servers.trim(), from, to)
-    })
+const upstreams: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const text = String(item).trim()
+    if (text === '' || text.startsWith('#')) return draft.say('same', from, 'a comment', to)
+    const [, zones, servers = ''] = /^\[\/(.*)\/\](.*)$/.exec(text) ?? []
+    if (zones === undefined) {
+      for (const server of text.split(/\s+/)) draft.useResolver(server, from, to)
+      return
+    }
+    for (const zone of zones.split('/')) forZone(draft, zone, servers.trim(), from, to)
+  })
+
+/** Here no resolver waits until all others have failed. */
+const fallbacks: Rule = (draft, found, at) =>
+  items(draft, found, at, (item, from, to) => {
+    const text = String(item).trim()
+    if (text === '' || text.startsWith('#')) return draft.say('same', from, 'a comment', to)
+    draft.say('left out', from, `${text}: ${NO_FALLBACK}`, to)
+  })
 
 function forZone(draft: Draft, zone: string, servers: string, from: number, to: number) {
   if (zone === '') return draft.say('left out', from, 'single labels are never sent; write an answer or a hosts file for them', to)
@@ -201,6 +206,7 @@ const dns64: Rule = (draft, found, at) =>
   })
 
 const NO_RECORD = 'queries are never recorded'
+const NO_FALLBACK = 'no resolver waits until others fail; add it to "use" only if it may get names at any time, as each resolver there may'
 const OWN_PAGE = 'this program has its own page: the setting "page"'
 const PINNED = 'the trusted set has the addresses of resolvers; they are never looked up'
 const CACHED = 'answers are always kept in memory'
@@ -244,8 +250,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   'dns.bind_hosts': binds,
   'dns.bind_host': binds,
   'dns.port': (draft, { value, from, to }) => draft.say('taken', from, `listen: port ${String(value)}`, to),
-  'dns.upstream_dns': upstreams(false),
-  'dns.fallback_dns': upstreams(true),
+  'dns.upstream_dns': upstreams,
+  'dns.fallback_dns': fallbacks,
   'dns.upstream_dns_file': unlessOff('a file of upstreams is not read; import its lines as upstream_dns'),
   'dns.bootstrap_dns': same(PINNED),
   'dns.bootstrap_prefer_ipv6': same(PINNED),

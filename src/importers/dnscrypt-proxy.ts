@@ -323,6 +323,7 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
   const isHop = ({ table: [table = ''], key, value }: TomlEntry) =>
     (table === '' && /^(http_)?proxy$/.test(key) && value !== '') || (table === 'anonymized_dns' && key === 'routes')
   if (entries.some(isHop)) hasHops.add(draft)
+  draft.proxied = entries.some((entry) => isHop(entry) && entry.table.length === 0)
   for (const entry of entries) {
     const [table = ''] = entry.table
     const rule = table === '' ? GLOBAL[entry.key] : table === 'dns64' ? dns64 : (TABLES[table]?.[entry.key] ?? TABLE_RULES[table])

@@ -37,6 +37,13 @@ export const verdictRule =
   (draft: Draft, { from, to }: { readonly from: number; readonly to: number }): void =>
     draft.say(verdict, from, says, to)
 
+const USUAL_TRANSPORTS = ['dot', 'doh']
+/** What to say of the only transport of a stamp if it is not a usual one. */
+const ONLY_TRANSPORT: Readonly<Record<string, string>> = {
+  dnscrypt: ', over DNSCrypt; its certificate is asked for in cleartext (allowDnscryptCertificates)',
+  doq: ', over DNS over QUIC, which needs Node 24',
+}
+
 /** A list of names to block or allow. */
 interface DraftList {
   readonly id: string
@@ -59,6 +66,8 @@ export interface Imported {
   readonly outcomes: readonly Outcome[]
   /** Number of comments and empty lines. */
   readonly silent: number
+  /** Whether a resolver of the source gets general names. If not, those of the shipped set do. */
+  readonly hasUpstream: boolean
 }
 
 /**
@@ -91,6 +100,10 @@ export class Draft {
   readonly #files = new Map<string, string[]>()
   /** Stamps by their name in the other program. */
   readonly stamps = new Map<string, string>()
+  /** Whether everything goes through a proxy, which carries no datagrams here. */
+  proxied = false
+  /** Transports of used resolvers that have no other one. */
+  readonly #transports = new Set<string>()
 
   constructor(text: string, shipped: readonly TrustedResolver[], withFiles: boolean) {
     this.#lines = text.replace(/^\uFEFF/, '').split(/\r?\n/)
@@ -121,16 +134,18 @@ export class Draft {
     this.#dropCircles()
     const outcomes = this.#outcomes.toSorted((a, b) => a.line - b.line)
     const files = new Map([...this.#files].map(([name, lines]) => [name, `${lines.join('\n')}\n`]))
-    return { config: this.#config(), resolvers: [...this.#resolvers.values()], files, outcomes, silent }
+    return { config: this.#config(), resolvers: [...this.#resolvers.values()], files, outcomes, silent, hasUpstream: this.use.size > 0 }
   }
 
   #config(): Record<string, unknown> {
     const listen = [...this.listen]
     const isOpen = listen.some((place) => !isLoopback(parseListen(place)?.address ?? ''))
+    const own = [...this.#transports]
     const filled: readonly (readonly [string, unknown])[] = [
       ['listen', listen],
       ['allowFrom', this.clients.allowFrom(isOpen)],
-      ['use', [...this.use]],
+      ['use', this.#used()],
+      ['transports', own.length === 0 ? [] : [...USUAL_TRANSPORTS, ...own]],
       ['hosts', [...this.hosts]],
       ['answers', this.#answers],
       ['forward', [...this.#forward.values()]],
@@ -138,7 +153,22 @@ export class Draft {
       ['lists', this.lists],
       ['views', this.views],
     ]
-    return { ...Object.fromEntries(filled.filter(([, value]) => (value as readonly unknown[]).length > 0)), ...this.settings }
+    const certificates = own.includes('dnscrypt') ? { allowDnscryptCertificates: true } : {}
+    return {
+      ...Object.fromEntries(filled.filter(([, value]) => (value as readonly unknown[]).length > 0)),
+      ...certificates,
+      ...this.settings,
+    }
+  }
+
+  /**
+   * The resolvers for general names; empty: those of the shipped set. New entries for a zone or a
+   * view are in the same trusted set, and get no other names.
+   */
+  #used(): readonly string[] {
+    if (this.use.size > 0 || this.#resolvers.size === 0) return [...this.use]
+    const reserved = new Set([...this.#forward.values()].flatMap(({ to = [] }) => to))
+    return this.#shipped.filter(({ id, enabled }) => enabled && !reserved.has(id)).map(({ id }) => id)
   }
 
   /** Sets a key of a group, as `cache.minTtlS`. */
@@ -194,9 +224,16 @@ export class Draft {
     const checked = v.safeParse(trustedSetSchema, { version: 1, resolvers: [value] })
     if (kind !== 'resolvers') return { why: 'it is the stamp of a relay, and not of a resolver' }
     if (!checked.success) return { why: `the stamp makes no entry of a trusted set: ${checked.issues[0].message}` }
+    const only = ONLY_TRANSPORT[protocol]
+    if (protocol === 'odoh-target')
+      return { why: 'a stamp of Oblivious DoH names no relay; add it with "enigm-dns resolvers add", and a relay' }
+    if (value.addresses.length === 0)
+      return { why: 'the stamp has no address, and none is looked up; use "enigm-dns resolvers add" and "enigm-dns resolvers pin"' }
+    if (only !== undefined && this.proxied) return { why: 'this program sends no datagrams through a proxy' }
     if (!this.#withFiles) return { why: 'it is not in the shipped trusted set; use --out to write a trusted set with it' }
     this.#resolvers.set(value.id, value)
-    return { id: value.id, says: `a new entry "${value.id}" of the trusted set` }
+    if (only !== undefined) this.#transports.add(protocol)
+    return { id: value.id, says: `a new entry "${value.id}" of the trusted set${only ?? ''}` }
   }
 
   #resolverAt(place: Place): { readonly id: string; readonly says: string } | { readonly why: string } {
@@ -226,9 +263,10 @@ export class Draft {
     const zone = zoneText.toLowerCase().replace(/^\*\.|^\.|\.$/g, '')
     if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(zone)) return this.say('left out', line, `the zone "${zone}" cannot be forwarded`, to)
     const before = this.#forward.get(zone)
-    const place = parsePlace(server)
-    if ('why' in place) return this.say('left out', line, `${server}: ${place.why}`, to)
-    const found = place.kind === 'plain' ? undefined : this.#resolverAt(place)
+    const isStamp = /^sdns:/i.test(server)
+    const place = isStamp ? undefined : parsePlace(server)
+    if (place !== undefined && 'why' in place) return this.say('left out', line, `${server}: ${place.why}`, to)
+    const found = isStamp ? this.resolver(server) : place === undefined || place.kind === 'plain' ? undefined : this.#resolverAt(place)
     if (found !== undefined && 'why' in found) return this.say('left out', line, `${server}: ${found.why}`, to)
     if (found !== undefined) {
       if (before?.cleartext !== undefined)
@@ -236,7 +274,7 @@ export class Draft {
       this.#forward.set(zone, { ...before, zone, to: [...new Set([...(before?.to ?? []), found.id])] })
       return this.say('taken', line, `forward: ${zone} to ${found.id}`, to)
     }
-    if (place.kind !== 'plain') return
+    if (place?.kind !== 'plain') return
     const cleartext = place.address.includes(':') ? `[${place.address}]:${place.port}` : `${place.address}:${place.port}`
     if (before?.to !== undefined || (before?.cleartext !== undefined && before.cleartext !== cleartext))
       return this.say('left out', line, `${server}: the zone ${zone} already has its one cleartext server`, to)

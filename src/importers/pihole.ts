@@ -135,6 +135,10 @@ const DNSMASQ: Readonly<Record<string, readonly ['same' | 'left out', string]>> 
   'no-poll': ['same', 'the DNS of the system is never asked'],
   'localise-queries': ['left out', 'clients of all networks get the same answers; a view may have other ones'],
   'all-servers': ['left out', 'the resolver that answers best is chosen by measurement'],
+  'strict-order': [
+    'left out',
+    'no resolver waits until others fail: each one in "use" may get names at any time; remove those that should wait',
+  ],
   'no-hosts': ['same', 'no hosts file is read unless "hosts" has it'],
   'bind-interfaces': ['same', 'only addresses of "listen" are opened'],
   'bind-dynamic': ['same', 'only addresses of "listen" are opened'],

@@ -29,10 +29,18 @@ t.test('without --out: the configuration is printed, and the report goes to stan
   const { out, err, code } = await run('--from', 'unbound', sample('unbound.conf'))
   t.match(JSON.parse(out), { use: ['quad9'], listen: ['127.0.0.1:53', '192.168.1.1:5353', '[::1]:53'] })
   t.match(err, /^line 2 +left out +include-toplevel: .* -> .*import it too/)
-  t.match(err, /\d+ taken, \d+ the same here, \d+ left out; \d+ comments and empty lines\n$/)
+  t.match(
+    err,
+    /\d+ taken, \d+ the same here, \d+ left out; \d+ comments and empty lines\nThe new configuration asks: quad9 \(Quad9 Foundation\)\.\n$/,
+  )
   t.equal(code, 1)
   const all = JSON.parse((await run('--from', 'unbound', sample('unbound.conf'), '--json')).out)
-  t.match(all, { config: { use: ['quad9'] }, files: [], lines: [{ line: 2, verdict: 'left out', says: /import it too/ }] })
+  t.match(all, {
+    config: { use: ['quad9'] },
+    files: [],
+    resolvers: ['quad9'],
+    lines: [{ line: 2, verdict: 'left out', says: /import it too/ }],
+  })
 })
 
 t.test('with --out: files beside it, none is overwritten', async (t) => {
