@@ -48,7 +48,7 @@ export interface DaemonOptions {
    * Runs `bind` with the rights that ports below 1024 need. Set if the service changes to another
    * user.
    */
-  readonly bound?: <T>(bind: () => Promise<T>) => Promise<T>
+  readonly withLowPorts?: <T>(bind: () => Promise<T>) => Promise<T>
   /** The sockets that the service manager opened. `loaded.listen` includes their addresses. */
   readonly inherited?: InheritedSockets
   /** How the network is observed. Replaced in tests and simulations. */
@@ -146,7 +146,7 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     rulesVersion: core.lists.version,
     random: o.random,
     inherited: o.inherited,
-    bound: o.bound,
+    withLowPorts: o.withLowPorts,
     loaded,
     setups: running.setups,
   }

@@ -180,7 +180,7 @@ function failure(parts: ResponderParts, query: Query, fault: EnigmError): Answer
 }
 
 function keptOf({ wire, rcode, ede }: Answer): ReplySource {
-  return { page: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
+  return { octets: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
 }
 
 /** A reply is written here, and sent before any other code runs. */

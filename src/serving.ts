@@ -35,8 +35,8 @@ export interface ServingParts {
   readonly rulesVersion: RulesVersion
   readonly random: Random
   readonly inherited?: InheritedSockets | undefined
-  /** See `DaemonOptions.bound`. */
-  readonly bound?: (<T>(bind: () => Promise<T>) => Promise<T>) | undefined
+  /** See `DaemonOptions.withLowPorts`. */
+  readonly withLowPorts?: (<T>(bind: () => Promise<T>) => Promise<T>) | undefined
 }
 
 const drainOf = ({ inherited = [] }: ServingParts) => (inherited.length > 0 ? ACTIVATED_DRAIN_MS : DRAIN_MS)
@@ -74,7 +74,7 @@ export function binder(o: ServingParts, calls: DatagramCalls | undefined): Bind 
     inherited: o.inherited ?? [],
   }
   const open = (endpoints: readonly SocketAddress[]) => bindAll(endpoints, parts)
-  return (endpoints) => (o.bound === undefined ? open(endpoints) : o.bound(() => open(endpoints)))
+  return (endpoints) => (o.withLowPorts === undefined ? open(endpoints) : o.withLowPorts(() => open(endpoints)))
 }
 
 /**

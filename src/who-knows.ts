@@ -11,20 +11,20 @@ import { TRANSPORTS, type Transport } from './transports.ts'
  * thing is hidden only if a party keeps its promise. `only together with X`: the party can know it
  * if X shares its data.
  */
-export type Cell = 'yes' | 'no' | 'claimed' | `only together with ${string}`
+export type Knows = 'yes' | 'no' | 'claimed' | `only together with ${string}`
 
 /** One row of the table "who can know what". */
 export interface Knowledge {
   /** `this network`, or the kind and the name of a hop or of the resolver. */
   readonly party: string
   /** The address of this host, or of its network. */
-  readonly address: Cell
+  readonly address: Knows
   /** The names in the queries. */
-  readonly names: Cell
+  readonly names: Knows
   /** The time of a query. */
-  readonly timing: Cell
+  readonly timing: Knows
   /** The sizes of queries and replies. */
-  readonly sizes: Cell
+  readonly sizes: Knows
 }
 
 /** The protection of the question on the whole route to the resolver. */
@@ -81,7 +81,7 @@ export function resolverParty(id: string): string {
  * Derives what the network, each hop and the resolver can know about a query on `path`. Pure.
  *
  * With hops, a proven resolver and a key that is not fetched directly, only the first hop gets the
- * address, and only the resolver gets the names. So a cell names only these two: if both share
+ * address, and only the resolver gets the names. So the table names only these two: if both share
  * their data, they can match a query by its time, whatever the hops between them do.
  */
 export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[] {
@@ -109,12 +109,12 @@ export function whoCanKnow(path: QueryPath, hidden: Hidden): readonly Knowledge[
   ]
 }
 
-function addressAtResolver({ hops: [first], keyFetchedDirectly }: QueryPath): Cell {
+function addressAtResolver({ hops: [first], keyFetchedDirectly }: QueryPath): Knows {
   if (first === undefined) return 'yes'
   return keyFetchedDirectly === true ? 'claimed' : together(hopParty(first))
 }
 
-const together = (party: string): Cell => `only together with ${party}`
+const together = (party: string): Knows => `only together with ${party}`
 
 /**
  * The party name of a server that is asked without encryption; for `link`: the servers that the
@@ -130,7 +130,7 @@ export function plainParty(server: string): string {
  * does not send it on. Pure.
  */
 export function whoCanKnowPlain(server: string, isLocal: boolean): readonly Knowledge[] {
-  const seen: Cell = isLocal ? 'claimed' : 'yes'
+  const seen: Knows = isLocal ? 'claimed' : 'yes'
   return [
     { party: THIS_NETWORK, address: 'yes', names: seen, timing: seen, sizes: seen },
     { party: plainParty(server), address: 'yes', names: 'yes', timing: 'yes', sizes: 'yes' },
@@ -160,8 +160,8 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
       const key = operatorKey(name)
       const holder = holders.get(key) ?? { name, address: [], names: [] }
       holders.set(key, holder)
-      if (mayKnow(address)) holder.address.push({ path, party, cell: address })
-      if (mayKnow(names)) holder.names.push({ path, party, cell: names })
+      if (mayKnow(address)) holder.address.push({ path, party, knows: address })
+      if (mayKnow(names)) holder.names.push({ path, party, knows: names })
     }
   }
   const all = [...holders.values()].map((holder) => ({ ...holder, both: holder.names.filter((one) => isIn(one, holder.address)) }))
@@ -193,10 +193,10 @@ const unproven = (ids: readonly string[]) =>
 interface KnownAt {
   readonly path: QueryPath
   readonly party: string
-  readonly cell: Cell
+  readonly knows: Knows
 }
 
-const mayKnow = (cell: Cell) => cell === 'yes' || cell === 'claimed'
+const mayKnow = (knows: Knows) => knows === 'yes' || knows === 'claimed'
 const idsOf = (known: readonly KnownAt[]) => [...new Set(known.map(({ path }) => path.resolver))]
 
 /** The operators of the parties, in the order of the table; undefined: not configured. */

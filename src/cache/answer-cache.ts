@@ -89,8 +89,8 @@ export class AnswerCache {
     return this.#table.bytes
   }
   /** Memory allocated for answers, including its free part. */
-  get pageBytes(): number {
-    return this.#table.pageBytes
+  get segmentBytes(): number {
+    return this.#table.segmentBytes
   }
 
   set staleMaxS(seconds: number) {
@@ -279,4 +279,4 @@ export class AnswerCache {
 /** Of answers that were saved under rules that are not known now: no version has this number. */
 const UNJUDGED: JudgedUnder = { version: RULES_VERSIONS - 1, isOwn: false }
 
-const octetsOf = ({ page, at, length }: CacheEntry) => page.subarray(at, at + length)
+const octetsOf = ({ octets, at, length }: CacheEntry) => octets.subarray(at, at + length)

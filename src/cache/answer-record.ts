@@ -42,7 +42,7 @@ export const HASH = 0
 export const MARK = 1
 /** The next record of the same bucket, in the form of `#heads`. */
 export const NEXT = 2
-/** Units of the record, and two flag bits. */
+/** Units of the record, and four flag bits. */
 export const SIZE = 3
 const LENGTH = 4
 const TTLS = 5
@@ -90,7 +90,7 @@ export class EntryCursor implements CacheEntry {
   #doubles: Float64Array = new Float64Array(0)
   #word = 0
   #double = 0
-  page: Uint8Array = new Uint8Array(0)
+  octets: Uint8Array = new Uint8Array(0)
   place = 0
   at = 0
   length = 0
@@ -107,7 +107,7 @@ export class EntryCursor implements CacheEntry {
     const segments = this.#segments
     const unit = segments.unitOf(place)
     this.place = place
-    this.page = segments.octetsOf(place)
+    this.octets = segments.octetsOf(place)
     this.at = unit * UNIT_OCTETS + RECORD_OCTETS
     const words = segments.wordsOf(place)
     const word = unit * WORDS_A_UNIT
@@ -195,17 +195,17 @@ export class EntryCursor implements CacheEntry {
   }
 
   write(
-    { octets, from, end, mark }: Asked,
+    { octets: question, from, end, mark }: Asked,
     wire: Uint8Array,
     ttlAts: readonly number[] | undefined,
     storedAtMs: number,
     expiresAtMs: number,
   ): void {
-    const { page, at } = this
-    page.set(wire, at)
-    for (let i = from; i < end - 4; i++) page[at + HEADER_OCTETS + i - from] = lowerOctet(octets[i]!)
+    const { octets, at } = this
+    octets.set(wire, at)
+    for (let i = from; i < end - 4; i++) octets[at + HEADER_OCTETS + i - from] = lowerOctet(question[i]!)
     this.length = wire.length
-    this.ttlCount = ttlAts === undefined ? putTtlOffsets(wire, page, at + wire.length) : putOffsets(ttlAts, page, at + wire.length)
+    this.ttlCount = ttlAts === undefined ? putTtlOffsets(wire, octets, at + wire.length) : putOffsets(ttlAts, octets, at + wire.length)
     const words = this.#words
     words[this.#word + MARK] = mark
     words[this.#word + LENGTH] = wire.length
@@ -222,7 +222,7 @@ export class EntryCursor implements CacheEntry {
     this.ede = ede
     this.#words[this.#word + RCODE] = (rules.version << VERSION_SHIFT) | (rules.isOwn ? OWN : 0) | rcode
     this.#words[this.#word + EDE] = ede === undefined ? 0 : (ede.code + 1) | ((text?.length ?? 0) << 17)
-    if (text !== undefined) this.page.set(text, this.#textAt())
+    if (text !== undefined) this.octets.set(text, this.#textAt())
   }
 
   #textAt(): number {
@@ -231,13 +231,13 @@ export class EntryCursor implements CacheEntry {
 
   #readEde(word: number): Ede {
     const code = (word & EDE_CODE) - 1
-    const octets = word >>> 17
-    if (octets === 0) return { code }
-    return { code, text: Buffer.from(this.page.buffer, this.page.byteOffset + this.#textAt(), octets).toString() }
+    const length = word >>> 17
+    if (length === 0) return { code }
+    return { code, text: Buffer.from(this.octets.buffer, this.octets.byteOffset + this.#textAt(), length).toString() }
   }
 }
 
-function putOffsets(ttlAts: readonly number[], page: Uint8Array, at: number): number {
-  for (let i = 0; i < ttlAts.length; i++) putU16(page, at + 2 * i, ttlAts[i]!)
+function putOffsets(ttlAts: readonly number[], out: Uint8Array, at: number): number {
+  for (let i = 0; i < ttlAts.length; i++) putU16(out, at + 2 * i, ttlAts[i]!)
   return ttlAts.length
 }

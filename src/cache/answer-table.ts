@@ -49,7 +49,7 @@ export class AnswerTable {
   readonly #cursor: EntryCursor
   readonly #sweepCursor: EntryCursor
   #entries = 0
-  #sweep = { segment: 0, unit: 0, filling: 0 }
+  #sweep = { segment: 0, unit: 0, generation: 0 }
 
   /**
    * `maxBytes`, at least 64 KiB, includes all bookkeeping. `seed`: 32 random bits that must stay
@@ -72,7 +72,7 @@ export class AnswerTable {
     return this.#segments.liveUnits * UNIT_OCTETS
   }
   /** Memory of all segments, used or not, without the buckets. */
-  get pageBytes(): number {
+  get segmentBytes(): number {
     return this.#segments.octets
   }
   /** Whether more than three quarters of the memory for segments are allocated. */
@@ -128,10 +128,10 @@ export class AnswerTable {
     const at = this.#sweep
     for (let i = 0; i < records; i++) {
       const segment = this.#segments.at(at.segment)
-      if (segment === undefined || at.unit >= segment.endUnit || at.filling !== segment.filling) {
+      if (segment === undefined || at.unit >= segment.endUnit || at.generation !== segment.generation) {
         at.segment = this.#segments.after(at.segment)
         at.unit = 0
-        at.filling = this.#segments.at(at.segment)?.filling ?? 0
+        at.generation = this.#segments.at(at.segment)?.generation ?? 0
         continue
       }
       const entry = this.#sweepCursor.moveTo(this.#segments.place(at.segment, at.unit))
@@ -142,15 +142,15 @@ export class AnswerTable {
 
   /**
    * Every entry, about in the order in which they were written; a cleaned segment counts as new. If
-   * they exceed `limit` octets, whole old segments are left out.
-   * The table may change between two steps: changed entries may or may not appear.
+   * they exceed `limit` octets, whole old segments are left out. The table may change between two
+   * steps: changed entries may or may not appear.
    */
   *walk(limit = Number.POSITIVE_INFINITY): Generator<CacheEntry, void, void> {
     const cursor = new EntryCursor(this.#segments)
     for (const index of this.#segments.newest(limit / UNIT_OCTETS)) {
       const segment = this.#segments.at(index)
-      const filling = segment?.filling
-      for (let unit = 0; segment !== undefined && segment.filling === filling && unit < segment.endUnit; ) {
+      const generation = segment?.generation
+      for (let unit = 0; segment !== undefined && segment.generation === generation && unit < segment.endUnit; ) {
         const { units, dead } = cursor.moveTo(this.#segments.place(index, unit))
         if (!dead) yield cursor
         unit += units
@@ -168,7 +168,7 @@ export class AnswerTable {
     this.#segments.wipe()
     this.#heads.fill(0)
     this.#entries = 0
-    this.#sweep = { segment: 0, unit: 0, filling: 0 }
+    this.#sweep = { segment: 0, unit: 0, generation: 0 }
   }
 
   /**
@@ -290,8 +290,8 @@ export class AnswerTable {
    */
   #clean(segment: Segment, nowMs: number, mustGive: boolean): void {
     const segments = this.#segments
-    const crowded = segment.liveUnits * 2 > segment.capacity
-    const limit = crowded && mustGive ? segment.capacity / 2 : segment.capacity
+    const mostlyAlive = segment.liveUnits * 2 > segment.capacity
+    const limit = mostlyAlive && mustGive ? segment.capacity / 2 : segment.capacity
     const cursor = this.#sweepCursor
     let to = 0
     for (let from = 0; from < segment.endUnit; ) {
@@ -299,7 +299,7 @@ export class AnswerTable {
       const { units, place } = entry
       from += units
       if (entry.dead) continue
-      if (nowMs >= entry.expiresAtMs || (crowded && !entry.used) || to + units > limit) {
+      if (nowMs >= entry.expiresAtMs || (mostlyAlive && !entry.used) || to + units > limit) {
         this.#relink(place, 0)
         this.#entries--
         continue
@@ -317,14 +317,14 @@ export class AnswerTable {
 }
 
 /**
- * Whether the question at `at` of `page`, whose name is lower-case, equals the question of `packet`
+ * Whether the question at `at` of `octets` (its name is lower-case) equals the question of `packet`
  * from `from` to `end`.
  */
-function isSame(page: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
+function isSame(octets: Uint8Array, at: number, packet: Uint8Array, from: number, end: number): boolean {
   const shift = at - from
   const typeAt = end - 4
-  for (let i = from; i < typeAt; i++) if (page[i + shift] !== lowerOctet(packet[i]!)) return false
-  for (let i = typeAt; i < end; i++) if (page[i + shift] !== packet[i]) return false
+  for (let i = from; i < typeAt; i++) if (octets[i + shift] !== lowerOctet(packet[i]!)) return false
+  for (let i = typeAt; i < end; i++) if (octets[i + shift] !== packet[i]) return false
   return true
 }
 

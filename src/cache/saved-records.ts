@@ -41,8 +41,8 @@ export function putSaved(out: Buffer, at: number, entry: CacheEntry, nowMs: numb
   out.writeUInt16BE(viewOf(entry.mark), at + FIXED_OCTETS)
   out[at + FIXED_OCTETS + 2] = flagsOf(entry.mark)
   const questionAt = entry.at + HEADER_OCTETS
-  out.set(entry.page.subarray(questionAt, questionAt + questionOctets), at + FIXED_OCTETS + KEY_PREFIX)
-  out.set(entry.page.subarray(entry.at, entry.at + entry.length), wireAt)
+  out.set(entry.octets.subarray(questionAt, questionAt + questionOctets), at + FIXED_OCTETS + KEY_PREFIX)
+  out.set(entry.octets.subarray(entry.at, entry.at + entry.length), wireAt)
   return wireAt + entry.length
 }
 

@@ -3,7 +3,7 @@ const MOST_SEGMENT_OCTETS = 256 * 1024
 const LEAST_SEGMENT_OCTETS = 4096
 /** Small caches get small segments: cleaning one segment must not empty the cache. */
 const SEGMENTS = 16
-/** If more than this share of the memory is used, no expired answer is kept. */
+/** If more than this share of the memory is allocated, no expired answer is kept. */
 const CROWDED = 0.75
 
 /** A piece of memory that is filled from its start. */
@@ -18,11 +18,10 @@ export interface Segment {
   endUnit: number
   liveUnits: number
   /**
-   * Number of this filling of the memory. It changes when records are moved or dropped, and no
-   * segment ever reuses a number. A unit that was found to begin a record does so as long as the
-   * number is the same.
+   * Changes when records are moved or dropped, and no segment ever reuses a number. As long as it
+   * is the same, a unit that was found to begin a record still begins one.
    */
-  filling: number
+  generation: number
 }
 
 /**
@@ -45,7 +44,7 @@ export class Segments {
   #order: number[] = []
   #taken = 0
   #live = 0
-  #fillings = 0
+  #generations = 0
 
   constructor(maxOctets: number) {
     this.#maxOctets = maxOctets
@@ -142,7 +141,7 @@ export class Segments {
     this.#live += endUnit - segment.liveUnits
     segment.endUnit = endUnit
     segment.liveUnits = endUnit
-    segment.filling = ++this.#fillings
+    segment.generation = ++this.#generations
     this.#order = this.#order.filter((index) => index !== segment.index)
     this.#order.push(segment.index)
   }
@@ -159,7 +158,7 @@ export class Segments {
     this.#live -= segment.liveUnits
     segment.liveUnits = 0
     segment.endUnit = 0
-    segment.filling = ++this.#fillings
+    segment.generation = ++this.#generations
     this.#order = this.#order.filter((index) => index !== segment.index)
     this.#segments[segment.index] = undefined
     this.#free.push(segment.index)
@@ -183,7 +182,7 @@ export class Segments {
     for (const segment of this.#segments) {
       if (segment === undefined) continue
       segment.octets.fill(0)
-      segment.filling = ++this.#fillings
+      segment.generation = ++this.#generations
     }
     for (const list of [this.#segments, this.#octets, this.#words, this.#doubles, this.#free, this.#order]) list.length = 0
     this.#taken = 0
@@ -197,8 +196,8 @@ export class Segments {
     const buffer = new ArrayBuffer(octets)
     const index = this.#free.pop() ?? this.#segments.length
     const views = { octets: new Uint8Array(buffer), words: new Int32Array(buffer), doubles: new Float64Array(buffer) }
-    const filling = ++this.#fillings
-    const segment: Segment = { index, ...views, capacity, endUnit: 0, liveUnits: 0, filling }
+    const generation = ++this.#generations
+    const segment: Segment = { index, ...views, capacity, endUnit: 0, liveUnits: 0, generation }
     this.#segments[index] = segment
     this.#octets[index] = segment.octets
     this.#words[index] = segment.words

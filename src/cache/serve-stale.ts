@@ -98,7 +98,7 @@ function recheckIn(seconds: number, cache: AnswerCache, job: Job, nowMs: number)
 
 /** A copy: the entry is valid only until the cache is next written to. Every TTL becomes 30 s. */
 function staleAnswer(entry: CacheEntry): Answer {
-  const wire = entry.page.slice(entry.at, entry.at + entry.length)
+  const wire = entry.octets.slice(entry.at, entry.at + entry.length)
   rewriteTtls(wire, () => STALE_TTL_S)
   return { wire, rcode: entry.rcode, storeS: 'no', ede: entry.rcode === NXDOMAIN ? EDE_STALE_NXDOMAIN : EDE_STALE, from: 'stale' }
 }

@@ -97,9 +97,9 @@ async function run(options: RunOptions): Promise<void> {
     const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
-    const { bound } = privileges
+    const { withLowPorts } = privileges
     const onState = (state: keyof typeof SAID) => manager.status(SAID[state])
-    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, bound, inherited, onState }
+    const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, withLowPorts, inherited, onState }
     const daemon = await startDaemon(loaded, world)
     settled(privileges, loaded, log)
     warnOfHosts(loaded, log)

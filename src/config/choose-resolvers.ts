@@ -9,7 +9,7 @@ import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /** The files that problems name. */
-interface Places {
+interface FileNames {
   readonly configFile: string
   readonly setFile: string
 }
@@ -27,16 +27,16 @@ export interface Chosen {
  * exist and be reachable. Without `use`, general names go to every enabled resolver that shares a
  * transport with the configuration and is not reserved for a zone.
  */
-export function choose(places: Places, config: ConfigFile, set: SetReading, readable: boolean, collect: CollectProblem): Chosen {
+export function choose(files: FileNames, config: ConfigFile, set: SetReading, readable: boolean, collect: CollectProblem): Chosen {
   if (!readable) return { general: [], all: [] }
-  const named = (ids: readonly string[], path: string) => namedResolvers(ids, path, places, config, set, collect)
+  const named = (ids: readonly string[], path: string) => namedResolvers(ids, path, files, config, set, collect)
   const ofRules = (rules: readonly ForwardRule[], path: string) => rules.flatMap(({ to = [] }, i) => named(to, `${path}[${i}].to`))
   const zones = [
     ...ofRules(config.forward, 'forward'),
     ...config.views.flatMap(({ forward = [] }, i) => ofRules(forward, `views[${i}].forward`)),
   ]
   const views = config.views.flatMap(({ use = [] }, i) => named(use, `views[${i}].use`))
-  const general = generalResolvers(places, config, set, zones, collect)
+  const general = generalResolvers(files, config, set, zones, collect)
   return { general, all: [...new Set([...general, ...views, ...zones])] }
 }
 
@@ -46,24 +46,24 @@ function shares(resolver: TrustedResolver, { transports }: ConfigFile): boolean 
 
 /** The resolvers for general names: those that `use` names or describes, else every enabled one. */
 function generalResolvers(
-  places: Places,
+  files: FileNames,
   config: ConfigFile,
   set: SetReading,
   zones: readonly TrustedResolver[],
   collect: CollectProblem,
 ): readonly TrustedResolver[] {
-  if (config.use === undefined) return everyEnabled(places, config, set, zones, collect)
-  if (Array.isArray(config.use)) return namedResolvers(config.use, 'use', places, config, set, collect)
+  if (config.use === undefined) return everyEnabled(files, config, set, zones, collect)
+  if (Array.isArray(config.use)) return namedResolvers(config.use, 'use', files, config, set, collect)
   // A resolver that is reserved for a zone is not chosen for other names because of its claims.
   const offered = set.sound.filter((resolver) => shares(resolver, config) && !zones.includes(resolver))
   const { chosen, problem } = chosenBy(config.use, offered)
   if (problem !== undefined && set.whole)
-    collect({ file: places.configFile, path: 'use', message: `${problem}; ask for less, or add resolvers to ${places.setFile}` })
+    collect({ file: files.configFile, path: 'use', message: `${problem}; ask for less, or add resolvers to ${files.setFile}` })
   return chosen
 }
 
 function everyEnabled(
-  { setFile }: Places,
+  { setFile }: FileNames,
   config: ConfigFile,
   set: SetReading,
   zones: readonly TrustedResolver[],
@@ -85,7 +85,7 @@ function everyEnabled(
 function namedResolvers(
   ids: readonly string[],
   path: string,
-  { configFile, setFile }: Places,
+  { configFile, setFile }: FileNames,
   config: ConfigFile,
   set: SetReading,
   collect: CollectProblem,

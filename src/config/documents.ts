@@ -52,7 +52,7 @@ export interface SetReading {
   readonly sound: readonly TrustedResolver[]
   readonly ids: ReadonlySet<unknown>
   /** The index of each id in the list of the file. */
-  readonly places: ReadonlyMap<unknown, number>
+  readonly indexOf: ReadonlyMap<unknown, number>
   readonly whole: boolean
 }
 
@@ -60,19 +60,19 @@ export interface SetReading {
 export function setOf(file: string, raw: unknown, collect: CollectProblem): SetReading {
   const listed: unknown = asRecord(raw)?.resolvers
   const items: readonly unknown[] = Array.isArray(listed) ? listed : []
-  const places = new Map(items.map((item, index) => [asRecord(item)?.id, index]))
-  const ids = new Set(places.keys())
+  const indexOf = new Map(items.map((item, index) => [asRecord(item)?.id, index]))
+  const ids = new Set(indexOf.keys())
   const found = v.safeParse(trustedSetSchema, raw, ONE_ISSUE_A_VALUE)
   if (found.success) {
     const { resolvers, relays } = found.output
     const faults = relayFaults(file, resolvers, relays)
     for (const problem of faults) collect(problem)
-    return { sound: resolvers.map((resolver) => withRelay(resolver, relays)), ids, places, whole: faults.length === 0 }
+    return { sound: resolvers.map((resolver) => withRelay(resolver, relays)), ids, indexOf, whole: faults.length === 0 }
   }
   for (const problem of problemsOf(file, found.issues)) collect(problem)
   const faulty = new Set(found.issues.filter(({ path }) => path?.[0]?.key === 'resolvers').map(({ path }) => path?.[1]?.key))
   const rest = v.safeParse(trustedSetSchema, { version: 1, resolvers: items.filter((_, index) => !faulty.has(index)) })
-  return { sound: rest.success ? rest.output.resolvers : [], ids, places, whole: false }
+  return { sound: rest.success ? rest.output.resolvers : [], ids, indexOf, whole: false }
 }
 
 /** The problems of relays that resolvers name but that cannot be used for them. */

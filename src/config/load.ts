@@ -21,7 +21,7 @@ import { contradictions } from './policy-contradictions.ts'
 import { configError, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import { combinedPolicy, filesOf, placed, signedPolicyOf, withAppliedLists } from './signed-parts.ts'
+import { combinedPolicy, filesOf, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -78,8 +78,8 @@ const EMPTY_SET =
  * does not exist, it uses the defaults. Rejects with an EnigmError('config') whose message has one
  * line per problem.
  */
-export async function loadConfig(file?: string, overrides: Overrides = {}, places?: DefaultFiles): Promise<Loaded> {
-  const { loaded, problems } = await checkConfig(file, overrides, places)
+export async function loadConfig(file?: string, overrides: Overrides = {}, defaults?: DefaultFiles): Promise<Loaded> {
+  const { loaded, problems } = await checkConfig(file, overrides, defaults)
   if (loaded === undefined) throw configError(problems)
   return loaded
 }
@@ -91,14 +91,14 @@ export async function loadConfig(file?: string, overrides: Overrides = {}, place
  * A hosts file that has lost all its names is an error too.
  */
 export async function reloadConfig(
-  inForce: Loaded,
+  running: Loaded,
   file?: string,
   overrides: Overrides = {},
-  places: DefaultFiles = DEFAULT_FILES,
+  defaults: DefaultFiles = DEFAULT_FILES,
 ): Promise<Loaded> {
-  const readBefore = inForce.files.find((path) => path === resolve(places.configFile))
-  const next = await loadConfig(file ?? readBefore, overrides, places)
-  const lost = lostNames(inForce.hosts, next.hosts)
+  const readBefore = running.files.find((path) => path === resolve(defaults.configFile))
+  const next = await loadConfig(file ?? readBefore, overrides, defaults)
+  const lost = lostNames(running.hosts, next.hosts)
   if (lost.length > 0) throw configError(lost)
   return next
 }
@@ -110,22 +110,22 @@ export async function reloadConfig(
 export async function checkConfig(
   file?: string,
   overrides: Overrides = {},
-  places: DefaultFiles = DEFAULT_FILES,
+  defaults: DefaultFiles = DEFAULT_FILES,
 ): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
 
-  const { configFile, raw } = await readConfig(file, places.configFile, collect)
+  const { configFile, raw } = await readConfig(file, defaults.configFile, collect)
   const written = raw === undefined ? configOf(NO_FILE, {}, collect) : configOf(configFile ?? NO_FILE, raw, collect)
   const base = configFile === undefined ? process.cwd() : dirname(configFile)
-  const trust = placed(written, base)
-  const signed = await signedPolicyOf(trust, collect)
+  const signedParts = withAbsolutePaths(written, base)
+  const signed = await signedPolicyOf(signedParts, collect)
   const found = { ...written, ...(await combinedPolicy(written, signed, configFile ?? NO_FILE, collect)) }
   const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
   const named = listeners(configFile ?? NO_FILE, found, overrides, explicit, collect)
   const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)
 
-  const setFile = found.resolvers === undefined ? places.resolversFile : resolve(base, found.resolvers)
+  const setFile = found.resolvers === undefined ? defaults.resolversFile : resolve(base, found.resolvers)
   if (setFile === undefined) {
     collect({
       file: NO_FILE,
@@ -135,15 +135,15 @@ export async function checkConfig(
     return { problems }
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
-  const listed = setRaw === undefined ? { sound: [], ids: new Set(), places: new Map(), whole: false } : setOf(setFile, setRaw, collect)
-  const set = await withAppliedLists(listed, trust)
+  const listed = setRaw === undefined ? { sound: [], ids: new Set(), indexOf: new Map(), whole: false } : setOf(setFile, setRaw, collect)
+  const set = await withAppliedLists(listed, signedParts)
   const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
   checkForwarding(configFile ?? NO_FILE, found, resolvers, listen, collect)
   for (const problem of keylessTargets(found, resolvers, set, setFile)) collect(problem)
   const proxies = await readProxyFiles(configFile ?? NO_FILE, base, found.proxies, collect)
-  const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.places.get(resolver.id) ?? 0}]` }))
+  const routed = resolvers.map((resolver) => ({ resolver, path: `resolvers[${set.indexOf.get(resolver.id) ?? 0}]` }))
   // A faulty setting has its default here. With faulty `proxies` or `via` the check would report
   // faults that are none.
   if (!problems.some(({ path }) => /^(proxies|via)\b/.test(path)))
@@ -158,9 +158,9 @@ export async function checkConfig(
   if (problems.length > 0) return { problems }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
-  const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(trust))]
+  const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(signedParts))]
   const files = [...new Set([...(configFile === undefined ? [] : [configFile]), setFile, ...read])]
-  const config = { ...finalConfig(found, base, setFile, use, listen, hosts, lists), ...trust }
+  const config = { ...finalConfig(found, base, setFile, use, listen, hosts, lists), ...signedParts }
   const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
   const policySigned = signed === undefined ? {} : { policySignedS: signed.signedS }
   return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned }, problems }
@@ -249,8 +249,8 @@ function keylessTargets(
   file: string,
 ): readonly Problem[] {
   if (!transports.includes('odoh') || odoh.configFetch === 'direct') return []
-  const direct = resolvers.filter((resolver) => (resolver.via ?? via).length === 0 && offers(resolver, 'odoh'))
-  const keyless = direct.filter((resolver) => resolver.transports.odoh?.config === undefined)
+  const withoutHop = resolvers.filter((resolver) => (resolver.via ?? via).length === 0 && offers(resolver, 'odoh'))
+  const keyless = withoutHop.filter((resolver) => resolver.transports.odoh?.config === undefined)
   return keyless.map(({ id }) => ({
     file,
     path: `resolvers[${[...ids].indexOf(id)}].transports.odoh`,

@@ -12,7 +12,7 @@ import type { Config, ConfigFile } from './settings.ts'
 export type SignedParts = Pick<Config, 'stateDir' | 'updates' | 'sources' | 'policyFrom'>
 
 /** The settings of signed parts, with paths that are relative to `base` made absolute. */
-export function placed({ stateDir, sources, policyFrom, updates }: ConfigFile, base: string): SignedParts {
+export function withAbsolutePaths({ stateDir, sources, policyFrom, updates }: ConfigFile, base: string): SignedParts {
   const at = (file: string) => resolve(base, file)
   return {
     stateDir: stateDir === undefined ? defaultStateDir() : at(stateDir),

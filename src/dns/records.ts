@@ -106,14 +106,14 @@ export function recordCount(wire: Uint8Array): number {
 }
 
 /**
- * Writes the offset of the TTL of every record of `wire` (no OPT in it) to `page` from `at` on, two
+ * Writes the offset of the TTL of every record of `wire` (no OPT in it) to `out` from `at` on, two
  * octets each, and returns their number. Done once at insert, so that a hit can change TTLs without
  * parsing.
  */
-export function putTtlOffsets(wire: Uint8Array, page: Uint8Array, at: number): number {
+export function putTtlOffsets(wire: Uint8Array, out: Uint8Array, at: number): number {
   const cursor = ttlWalker.start(wire)
   let count = 0
-  while (cursor.next()) putU16(page, at + 2 * count++, cursor.ttlAt)
+  while (cursor.next()) putU16(out, at + 2 * count++, cursor.ttlAt)
   return count
 }
 

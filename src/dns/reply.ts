@@ -9,11 +9,11 @@ const SERVFAIL = 2
 const MOST_OCTETS = 65_535
 
 /**
- * An answer in memory: `length` octets at `at` of `page` (no OPT), then `ttlCount` two-octet
+ * An answer in memory: `length` octets at `at` of `octets` (no OPT), then `ttlCount` two-octet
  * offsets of its TTLs.
  */
 export interface ReplySource {
-  readonly page: Uint8Array
+  readonly octets: Uint8Array
   readonly at: number
   readonly length: number
   readonly ttlCount: number
@@ -51,7 +51,7 @@ export function writeReply(
   const questionOctets = scan.questionEnd - scan.questionAt
   const whole = kept.length + (hasOpt ? OPT_OCTETS : 0) <= limit
   const length = whole ? kept.length : HEADER_OCTETS + questionOctets
-  put(out, at, kept.page, kept.at, length)
+  put(out, at, kept.octets, kept.at, length)
   for (let i = 0; i < questionOctets; i++) out[at + HEADER_OCTETS + i] = packet[scan.questionAt + i]!
   writeFlags(out, at, kept.rcode, scan, whole, hasOpt)
   if (whole) {
@@ -75,7 +75,7 @@ function writeFlags(out: Uint8Array, at: number, rcode: Rcode, scan: QueryScan, 
 function ageTtls(out: Uint8Array, at: number, kept: ReplySource, elapsedS: number): void {
   const offsets = kept.at + kept.length
   for (let i = 0; i < kept.ttlCount; i++) {
-    const ttlAt = at + u16(kept.page, offsets + 2 * i)
+    const ttlAt = at + u16(kept.octets, offsets + 2 * i)
     const ttlS = u32(out, ttlAt)
     putU32(out, ttlAt, ttlS > elapsedS ? ttlS - elapsedS : 0)
   }
@@ -148,12 +148,12 @@ function writeOption(out: Uint8Array, at: number, room: number, option: number, 
  */
 export function errorReply(packet: Uint8Array, scan: QueryScan, rcode: Rcode, ede?: Ede): Buffer {
   const question = scan.questionEnd === 0 ? new Uint8Array(0) : packet.subarray(scan.questionAt, scan.questionEnd)
-  const page = Buffer.alloc(HEADER_OCTETS + question.length)
-  putU16(page, 2, 0x8080 | (scan.flags & 0x7900) | (rcode & 0x0f))
-  if (question.length > 0) page[5] = 1
-  page.set(question, HEADER_OCTETS)
+  const octets = Buffer.alloc(HEADER_OCTETS + question.length)
+  putU16(octets, 2, 0x8080 | (scan.flags & 0x7900) | (rcode & 0x0f))
+  if (question.length > 0) octets[5] = 1
+  octets.set(question, HEADER_OCTETS)
   const bare = scan.questionEnd === 0 ? { ...scan, questionEnd: scan.questionAt } : scan
   const out = Buffer.alloc(512)
-  const length = writeReply(out, 0, 512, { page, at: 0, length: page.length, ttlCount: 0, rcode, ede }, packet, bare, 0, undefined)
+  const length = writeReply(out, 0, 512, { octets, at: 0, length: octets.length, ttlCount: 0, rcode, ede }, packet, bare, 0, undefined)
   return out.subarray(0, length)
 }

@@ -24,8 +24,8 @@ const QUERY_OCTETS = 2112
  * message.
  */
 const MAX_ROUNDS = 16
-/** The most messages that one `drain` takes. */
-export const MOST_DRAINED = SLOTS * MAX_ROUNDS
+/** The most messages that one `readWaiting` reads. */
+export const MOST_READ = SLOTS * MAX_ROUNDS
 
 /** The dependencies of a batch. */
 export interface BatchParts {
@@ -42,7 +42,7 @@ export interface BatchParts {
  * and one sends many replies.
  */
 export class Batch {
-  readonly #o: BatchParts
+  readonly #parts: BatchParts
   readonly #in: MessageRing
   readonly #out: MessageRing
   readonly #late: MessageRing
@@ -63,7 +63,7 @@ export class Batch {
   #paced = false
 
   constructor(parts: BatchParts) {
-    this.#o = parts
+    this.#parts = parts
     this.#in = new MessageRing(parts.calls, SLOTS, QUERY_OCTETS)
     this.#out = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
     this.#late = new MessageRing(parts.calls, SLOTS, UDP_SIZE)
@@ -80,10 +80,10 @@ export class Batch {
 
   /**
    * Answers one message that dgram delivered. A reply that is known now is sent with the next
-   * `drain` or `send`; a later one, by `flush`.
+   * `readWaiting` or `send`; a later one, by `flush`.
    */
   take(packet: Uint8Array, address: string, port: number): void {
-    if (this.#o.shutdown.closing || this.#ended) return
+    if (this.#parts.shutdown.closing || this.#ended) return
     const view = this.#viewOf(address)
     if (view === undefined) return
     const out = this.#out
@@ -95,10 +95,10 @@ export class Batch {
   }
 
   /** Reads and answers the waiting messages; returns their number. */
-  drain(): number {
+  readWaiting(): number {
     let total = 0
     for (let round = 0; round < MAX_ROUNDS && !this.#ended; round++) {
-      const count = this.#o.calls.receive(this.#o.fd, this.#in.headers, SLOTS - this.#replies)
+      const count = this.#parts.calls.receive(this.#parts.fd, this.#in.headers, SLOTS - this.#replies)
       if (count === 0) break
       total += count
       const more = count === SLOTS - this.#replies
@@ -120,7 +120,7 @@ export class Batch {
   }
 
   #answer(count: number): void {
-    if (this.#o.shutdown.closing) return
+    if (this.#parts.shutdown.closing) return
     const { data } = this.#in
     for (let i = 0; i < count; i++) {
       const octets = this.#in.lengthOf(i)
@@ -138,8 +138,8 @@ export class Batch {
   #viewOf(client: string): View | undefined {
     if (client !== this.#client) {
       this.#client = client
-      this.#view = this.#o.options.allowed(client) ? this.#o.options.view(client) : undefined
-      this.#paced = this.#o.options.replyRate !== undefined && !isLocal(client)
+      this.#view = this.#parts.options.allowed(client) ? this.#parts.options.view(client) : undefined
+      this.#paced = this.#parts.options.replyRate !== undefined && !isLocal(client)
     }
     return this.#view
   }
@@ -149,7 +149,7 @@ export class Batch {
    * call `responder.later`.
    */
   #reply(packet: Uint8Array, start: number, end: number, at: number, view: View): number {
-    const { options, inFlight } = this.#o
+    const { options, inFlight } = this.#parts
     const { queryRate } = options
     if (queryRate !== undefined && queryRate.perSecond > 0) {
       const refused = queryRate.limitedReply(this.#client, options.clock.nowMs(), viewOf(packet, start, end), this.#out.data, at)
@@ -170,7 +170,7 @@ export class Batch {
    * come between.
    */
   #later(client: Client, name: Uint8Array): void {
-    const { options, inFlight } = this.#o
+    const { options, inFlight } = this.#parts
     inFlight.enter()
     options.responder.later(client, (octets, length) => {
       if (length > 0) this.#queue(octets, length, name)
@@ -201,16 +201,16 @@ export class Batch {
    * the messages after it, which belong to other clients, are sent with another call.
    */
   #sendAll(ring: MessageRing, count: number): void {
-    const { calls, fd } = this.#o
+    const { calls, fd } = this.#parts
     for (let at = calls.send(fd, ring.headers, count) + 1; at < count; at++) at += calls.send(fd, ring.headersFrom(at), count - at)
   }
 }
 
 /**
- * If a drain read this many messages, more are likely: the next packet starts a drain even if it is
- * the first of its turn.
+ * If one `readWaiting` read this many messages, more are likely: the next packet starts another
+ * one, even if it is the first of its turn.
  */
-const BUSY_DRAIN = 8
+const BUSY_READ = 8
 
 /**
  * Like listenUdp, but with many messages per system call. libuv watches the socket and delivers the
@@ -230,8 +230,8 @@ export async function listenUdpBatch(
   const v6 = isIPv6(address)
   const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: literalLookup })
   const shutdown = { closing: false }
-  const batch = new Batch({ options, calls, fd, v6, inFlight, shutdown: shutdown })
-  socket.on('message', drainBursts(batch, packetHandler(socket, options, inFlight, shutdown)))
+  const batch = new Batch({ options, calls, fd, v6, inFlight, shutdown })
+  socket.on('message', readBursts(batch, packetHandler(socket, options, inFlight, shutdown)))
   const port = await adoptSocket(socket, read, options)
   growBuffers(socket)
   const closeSocket = () => new Promise<void>((resolve) => socket.close(resolve))
@@ -240,7 +240,7 @@ export async function listenUdpBatch(
   const close = async () => {
     // First read what already waits. Clients sent it before this socket began to close, and with
     // several workers this thread may have had no turn yet.
-    for (const untilMs = clock.nowMs() + drainMs / 2; batch.drain() >= MOST_DRAINED && clock.nowMs() < untilMs; );
+    for (const untilMs = clock.nowMs() + drainMs / 2; batch.readWaiting() >= MOST_READ && clock.nowMs() < untilMs; );
     shutdown.closing = true
     await inFlight.drained(clock, drainMs)
     batch.flush()
@@ -272,10 +272,10 @@ export async function listenUdpBatch(
 }
 
 /**
- * Handles the packets of dgram: answers a single one immediately, and drains the socket in a burst.
- * `handleZoned` handles packets from addresses with a zone.
+ * Handles the packets of dgram: answers a single one immediately, and in a burst reads all that
+ * wait. `handleZoned` handles packets from addresses with a zone.
  */
-function drainBursts(batch: Batch, handleZoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
+function readBursts(batch: Batch, handleZoned: (packet: Buffer, from: RemoteInfo) => void): (packet: Buffer, from: RemoteInfo) => void {
   let thisTurn = 0
   let busy = false
   const nextTurn = () => {
@@ -286,7 +286,7 @@ function drainBursts(batch: Batch, handleZoned: (packet: Buffer, from: RemoteInf
     if (from.address.includes('%')) handleZoned(packet, from)
     // Port 0 can be forged, and a reply to it is impossible.
     else if (from.port !== 0) batch.take(packet, from.address, from.port)
-    if (busy || thisTurn > 1) busy = batch.drain() >= BUSY_DRAIN
+    if (busy || thisTurn > 1) busy = batch.readWaiting() >= BUSY_READ
     else batch.send()
   }
 }

@@ -1,9 +1,9 @@
 import * as v from 'valibot'
 
-const is = v.description
-const text = (description: string) => v.pipe(v.string(), is(description))
-const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), is(description))
-const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), is(description))
+const described = v.description
+const text = (description: string) => v.pipe(v.string(), described(description))
+const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), described(description))
+const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), described(description))
 
 /** The part `sources` of the status document: signed lists, and the changes that they propose. */
 export const sourcesPart = v.pipe(
@@ -12,25 +12,25 @@ export const sourcesPart = v.pipe(
       id: text('Its id in the configuration.'),
       state: v.pipe(
         v.picklist(['current', 'old', 'none']),
-        is('current: the latest list is kept. old: the latest one was refused or could not be fetched, and an earlier one is kept.'),
+        described('current: the latest list is kept. old: the latest one was refused or could not be fetched, and an earlier one is kept.'),
       ),
-      why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why there is nothing newer.'))),
+      why: v.optional(v.pipe(v.string(), v.maxLength(300), described('Why there is nothing newer.'))),
       entries: v.optional(count('Number of entries in the list.')),
       signedAt: v.optional(time('When the list was signed, according to its signature.')),
       changes: v.pipe(
         v.array(
           v.object({
             resolver: text('The id of a resolver in use.'),
-            what: v.pipe(v.array(v.string()), is('What changes: addresses, names, pins, transports, claims, withdrawn.')),
+            what: v.pipe(v.array(v.string()), described('What changes: addresses, names, pins, transports, claims, withdrawn.')),
             from: text('The values now, as JSON.'),
             to: text('The values in the list, as JSON.'),
           }),
         ),
         v.maxLength(100),
-        is('What the list would change in the resolvers in use. It waits for `enigm-dns resolvers accept`.'),
+        described('What the list would change in the resolvers in use. It waits for `enigm-dns resolvers accept`.'),
       ),
     }),
   ),
   v.maxLength(16),
-  is('The signed lists of resolvers. Absent: none is configured.'),
+  described('The signed lists of resolvers. Absent: none is configured.'),
 )

@@ -9,7 +9,7 @@ import { isReasonCode } from './reasons.ts'
 /** The name and version of the status document. A reader accepts only this one. */
 export const SCHEMA = 'enigm-dns/status/1'
 
-const is = v.description
+const described = v.description
 /**
  * Marks fields that may be shown to others. It becomes `x-share` in the JSON Schema, and `status
  * --redact` uses it.
@@ -17,14 +17,19 @@ const is = v.description
 const KEEP = { 'x-share': 'keep' } as const
 const CODE = { 'x-share': 'code' } as const
 const COUNT_BY_STATE = { 'x-share': 'count-by-state' } as const
-const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), is(description))
-const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), is(description))
-const text = (description: string) => v.pipe(v.string(), is(description))
-const milliseconds = (description: string) => v.pipe(v.number(), is(description))
+const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), described(description))
+const countOrNull = (description: string) => v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), described(description))
+const countsByName = (description: string) =>
+  v.pipe(v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))), described(description))
+const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), described(description))
+const timeOrNull = (description: string) => v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), described(description))
+const text = (description: string) => v.pipe(v.string(), described(description))
+const textOrNull = (description: string) => v.pipe(v.nullable(v.string()), described(description))
+const milliseconds = (description: string) => v.pipe(v.number(), described(description))
 
 const reason = v.object({
-  code: v.pipe(v.string(), is('One of the codes in docs/status.md. Codes are stable; the sentences may change.'), v.metadata(CODE)),
-  severity: v.pipe(v.picklist(['info', 'warn', 'bad']), is('info is a remark; warn and bad need a fix.'), v.metadata(KEEP)),
+  code: v.pipe(v.string(), described('One of the codes in docs/status.md. Codes are stable; the sentences may change.'), v.metadata(CODE)),
+  severity: v.pipe(v.picklist(['info', 'warn', 'bad']), described('info is a remark; warn and bad need a fix.'), v.metadata(KEEP)),
   message: text('The finding, in a sentence for a person.'),
   mend: text('The fix.'),
 })
@@ -34,13 +39,13 @@ const signal = (description: string) =>
     v.object({
       state: v.pipe(
         v.picklist(['ok', 'warn', 'bad', 'unknown', 'off']),
-        is('unknown: there is no evidence. off: the signal has nothing to check.'),
+        described('unknown: there is no evidence. off: the signal has nothing to check.'),
         v.metadata(KEEP),
       ),
       since: time('When the signal entered this state, by the wall clock at that time.'),
-      reasons: v.pipe(v.array(reason), v.maxLength(24), is('Worst first; among equals, what a person must do first. At most 24.')),
+      reasons: v.pipe(v.array(reason), v.maxLength(24), described('Worst first; among equals, what a person must do first. At most 24.')),
     }),
-    is(description),
+    described(description),
   )
 
 const resolver = v.object({
@@ -51,40 +56,43 @@ const resolver = v.object({
   claims: v.optional(
     v.pipe(
       v.record(v.string(), v.union([v.boolean(), v.string()])),
-      is('What the operator states about itself. These are claims, not evidence, including the one about DNSSEC.'),
+      described('What the operator states about itself. These are claims, not evidence, including the one about DNSSEC.'),
     ),
   ),
   state: v.pipe(
     v.picklist(['answering', 'idle', 'failing', 'untried']),
-    is('idle: its last exchange was answered, and no connection is open.'),
+    described('idle: its last exchange was answered, and no connection is open.'),
   ),
   transport: v.pipe(
     v.nullable(v.picklist(TRANSPORT_NAMES)),
-    is('The transport of the latest answer, or of the latest handshake if there is no answer.'),
+    described('The transport of the latest answer, or of the latest handshake if there is no answer.'),
   ),
   authenticated: v.pipe(
     v.nullable(v.picklist([...PROOFS_OF_IDENTITY, 'no'])),
-    is('How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a DNSCrypt certificate.'),
+    described(
+      'How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a DNSCrypt certificate.',
+    ),
   ),
-  tlsVersion: v.pipe(v.nullable(v.string()), is('The TLS version of the connection of the latest answer or handshake.')),
-  cipher: v.optional(v.pipe(v.nullable(v.string()), is('The cipher of that connection, by its OpenSSL name.'))),
-  group: v.optional(v.pipe(v.nullable(v.string()), is('The group of its key exchange; null: none yet, or Node does not report it.'))),
-  certificateUntil: v.optional(
-    v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('Until when the certificate of that connection is valid.')),
-  ),
+  tlsVersion: textOrNull('The TLS version of the connection of the latest answer or handshake.'),
+  cipher: v.optional(textOrNull('The cipher of that connection, by its OpenSSL name.')),
+  group: v.optional(textOrNull('The group of its key exchange; null: none yet, or Node does not report it.')),
+  certificateUntil: v.optional(timeOrNull('Until when the certificate of that connection is valid.')),
   resumed: v.pipe(
     v.nullable(v.boolean()),
-    is('Whether that connection resumed a TLS session. If so, the proof is that of the earlier connection.'),
+    described('Whether that connection resumed a TLS session. If so, the proof is that of the earlier connection.'),
   ),
   padding: v.pipe(
     v.object({
       sentBlock: count('Queries are padded to a multiple of this many octets (RFC 8467); 0: no padding.'),
-      repliesPadded: v.pipe(v.picklist(['yes', 'no', 'mixed', 'unknown']), is('Whether its latest replies (at most 30) were padded.')),
+      repliesPadded: v.pipe(
+        v.picklist(['yes', 'no', 'mixed', 'unknown']),
+        described('Whether its latest replies (at most 30) were padded.'),
+      ),
     }),
-    is('Padding in both directions.'),
+    described('Padding in both directions.'),
   ),
-  lastHandshakeAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When the TLS handshake of that connection was completed.')),
-  lastAnswerAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When it last answered.')),
+  lastHandshakeAt: timeOrNull('When the TLS handshake of that connection was completed.'),
+  lastAnswerAt: timeOrNull('When it last answered.'),
   rttMs: v.pipe(
     v.nullable(
       v.object({
@@ -96,26 +104,23 @@ const resolver = v.object({
           v.pipe(
             v.array(v.number()),
             v.maxLength(20),
-            is(
+            described(
               'p50 as heartbeats found it, oldest first. Only values that differ from the previous one are kept, in whole milliseconds and without times.',
             ),
           ),
         ),
       }),
     ),
-    is('Round-trip times of the latest answers, at most 256.'),
+    described('Round-trip times of the latest answers, at most 256.'),
   ),
-  failures: v.pipe(
-    v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
-    is('Number of failures since the start, by error code.'),
-  ),
+  failures: countsByName('Number of failures since the start, by error code.'),
 })
 
 const rule = v.object({
-  rule: v.pipe(v.string(), is('The key of `policy` in the configuration.')),
+  rule: v.pipe(v.string(), described('The key of `policy` in the configuration.')),
   verdict: v.pipe(
     v.picklist(['met', 'not-met', 'claimed', 'cannot-tell']),
-    is('claimed: it depends on what an operator states about itself. cannot-tell: there is no evidence, or none yet.'),
+    described('claimed: it depends on what an operator states about itself. cannot-tell: there is no evidence, or none yet.'),
     v.metadata(KEEP),
   ),
   detail: text('The finding, in a sentence.'),
@@ -123,17 +128,17 @@ const rule = v.object({
 
 const list = v.object({
   id: text('Its id in the configuration.'),
-  action: v.pipe(v.picklist(['block', 'allow']), is('What it does with its names.')),
+  action: v.pipe(v.picklist(['block', 'allow']), described('What it does with its names.')),
   state: v.pipe(
     v.picklist(['in-force', 'loading', 'missing', 'paused', 'resting']),
-    is('missing: it could not be read, and has no effect. paused: by `enigm-dns pause`. resting: not in its hours.'),
+    described('missing: it could not be read, and has no effect. paused: by `enigm-dns pause`. resting: not in its hours.'),
   ),
   rules: count('Number of its rules.'),
   skipped: count('Lines that are not used; `enigm-dns check` names the reasons.'),
   blocked: v.optional(count('Questions that it blocked since the start. Repeats that the cache answered are not counted.')),
-  readAt: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), is('When its rules were read; null: never.')),
+  readAt: timeOrNull('When its rules were read; null: never.'),
   pausedUntil: v.optional(time('When its pause ends.')),
-  fault: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why its latest content is not used.'))),
+  fault: v.optional(v.pipe(v.string(), v.maxLength(300), described('Why its latest content is not used.'))),
 })
 
 /**
@@ -141,18 +146,18 @@ const list = v.object({
  * may be shared, and schema/status.schema.json.
  */
 export const statusDocument = v.object({
-  schema: v.pipe(v.literal(SCHEMA), is('Name and version of this document. A reader accepts no other.')),
+  schema: v.pipe(v.literal(SCHEMA), described('Name and version of this document. A reader accepts no other.')),
   version: text('The version of the program that wrote this document.'),
-  pid: v.pipe(v.number(), v.integer(), v.minValue(1), is('The process that wrote this document.')),
+  pid: v.pipe(v.number(), v.integer(), v.minValue(1), described('The process that wrote this document.')),
   processStart: v.optional(
-    v.pipe(v.string(), v.maxLength(100), is('Boot and start time of the process, opaque. It distinguishes a reused pid.')),
+    v.pipe(v.string(), v.maxLength(100), described('Boot and start time of the process, opaque. It distinguishes a reused pid.')),
   ),
   startedAt: time('When that process started.'),
   updatedAt: time('When this document was written: at each heartbeat and change of state, not for each query.'),
-  heartbeatS: v.pipe(v.number(), v.minValue(0.1), is('The interval of heartbeats. A document older than three intervals is stale.')),
+  heartbeatS: v.pipe(v.number(), v.minValue(0.1), described('The interval of heartbeats. A document older than three intervals is stale.')),
   state: v.pipe(
     v.picklist(['protected', 'degraded', 'exposed', 'offline']),
-    is(
+    described(
       'protected: authenticated answers arrive now. degraded: they arrive, but a requirement of the profile or policy is not met. exposed: answers come from a server that did not prove its identity, `enigm-dns portal` is on, or a forward zone is asked in cleartext that the policy does not name. offline: there are no authenticated answers now.',
     ),
     v.metadata(KEEP),
@@ -165,28 +170,26 @@ export const statusDocument = v.object({
       vpn: signal('Whether every path to a resolver leaves from a VPN interface.'),
       service: signal('Whether the service itself works correctly.'),
     }),
-    is('The five signals, each with its reasons.'),
+    described('The five signals, each with its reasons.'),
   ),
   proof: v.optional(
     v.pipe(
       v.object({
-        lastAnswerAt: v.pipe(
-          v.nullable(v.pipe(v.string(), v.isoTimestamp())),
-          is('When an authenticated resolver last answered; null: never yet.'),
-        ),
-        ageS: v.pipe(
-          v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
-          is('The age of that answer when this document was written.'),
-        ),
+        lastAnswerAt: timeOrNull('When an authenticated resolver last answered; null: never yet.'),
+        ageS: countOrNull('The age of that answer when this document was written.'),
       }),
-      is('The newest proof that secure name resolution works. It ages until the next query to a resolver.'),
+      described('The newest proof that secure name resolution works. It ages until the next query to a resolver.'),
     ),
   ),
-  resolvers: v.pipe(v.array(resolver), is('The trusted resolvers in use, in order, each with its evidence.'), v.metadata(COUNT_BY_STATE)),
+  resolvers: v.pipe(
+    v.array(resolver),
+    described('The trusted resolvers in use, in order, each with its evidence.'),
+    v.metadata(COUNT_BY_STATE),
+  ),
   paths: v.optional(
     v.pipe(
       v.array(pathDocument),
-      is(
+      described(
         'The routes to the resolvers, and what each party on them can know. A resolver whose transports take different routes has several.',
       ),
     ),
@@ -208,93 +211,87 @@ export const statusDocument = v.object({
       ),
       rebinding: v.optional(count('Answers refused since the start because they held a private address (DNS rebinding).')),
     }),
-    is('Totals of the answer cache, and of rejected queries and refused answers.'),
+    described('Totals of the answer cache, and of rejected queries and refused answers.'),
   ),
   shaping: v.pipe(
     v.object({
       profile: text('The configured profile.'),
-      inForce: v.pipe(v.picklist(['yes', 'no', 'unknown']), is('Whether it is in force.'), v.metadata(KEEP)),
-      why: v.optional(v.pipe(v.string(), v.maxLength(300), is('Why it is not in force.'))),
-      jitterMs: v.pipe(v.number(), v.minValue(0), is('The longest delay of the profile `jitter`.')),
+      inForce: v.pipe(v.picklist(['yes', 'no', 'unknown']), described('Whether it is in force.'), v.metadata(KEEP)),
+      why: v.optional(v.pipe(v.string(), v.maxLength(300), described('Why it is not in force.'))),
+      jitterMs: v.pipe(v.number(), v.minValue(0), described('The longest delay of the profile `jitter`.')),
     }),
-    is('Traffic shaping. How much of the traffic are covers is never shown.'),
+    described('Traffic shaping. How much of the traffic are covers is never shown.'),
   ),
-  plaintext: v.pipe(
-    v.record(v.string(), v.pipe(v.number(), v.integer(), v.minValue(0))),
-    is(
-      'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: `captive-portal` with the command `enigm-dns portal`, `split-dns` with the setting `allowCleartext`, `dnscrypt-certificate` with `allowDnscryptCertificates`.',
-    ),
+  plaintext: countsByName(
+    'Number of cleartext DNS packets that this service sent since the start, by cause. Under `strict` each number is 0 unless a user allowed that cause by name: `captive-portal` with the command `enigm-dns portal`, `split-dns` with the setting `allowCleartext`, `dnscrypt-certificate` with `allowDnscryptCertificates`.',
   ),
   plaintextAllowed: v.optional(
     v.pipe(
       v.array(v.pipe(v.string(), v.maxLength(40))),
       v.maxLength(16),
-      is('The causes that a user allowed by name since the start, including those that have ended.'),
+      described('The causes that a user allowed by name since the start, including those that have ended.'),
     ),
   ),
   bypassed: v.optional(
     v.pipe(
       v.object({
-        seen: v.pipe(v.picklist(['yes', 'cannot-tell']), is('Never "no": traffic that is not seen may exist.'), v.metadata(KEEP)),
+        seen: v.pipe(v.picklist(['yes', 'cannot-tell']), described('Never "no": traffic that is not seen may exist.'), v.metadata(KEEP)),
         atLeast: v.pipe(
           v.nullable(v.pipe(v.number(), v.integer(), v.minValue(1))),
-          is('How many flows were seen; null: none was seen, which proves nothing.'),
+          described('How many flows were seen; null: none was seen, which proves nothing.'),
         ),
         looks: count('Number of checks.'),
-        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), is('The sources of the kernel that could be read.')),
+        through: v.pipe(v.array(v.picklist(['sockets', 'conntrack'])), described('The sources of the kernel that could be read.')),
       }),
-      is('Traffic of other programs to port 53 of other servers, as far as it was seen since the start.'),
+      described('Traffic of other programs to port 53 of other servers, as far as it was seen since the start.'),
     ),
   ),
   policy: v.optional(
     v.pipe(
       v.object({
-        network: v.pipe(v.nullable(v.string()), is('The name that the policy gives to this network; null: the policy does not name it.')),
-        rules: v.pipe(v.array(rule), v.maxLength(64), is('Each rule in force here, with its verdict.')),
+        network: textOrNull('The name that the policy gives to this network; null: the policy does not name it.'),
+        rules: v.pipe(v.array(rule), v.maxLength(64), described('Each rule in force here, with its verdict.')),
       }),
-      is('The rules of the policy. Absent: no policy is configured.'),
+      described('The rules of the policy. Absent: no policy is configured.'),
     ),
   ),
   audit: v.optional(
     v.pipe(
       v.object({
-        state: v.pipe(v.picklist(['writing', 'unwritable']), is('Whether the latest entry could be written.'), v.metadata(KEEP)),
+        state: v.pipe(v.picklist(['writing', 'unwritable']), described('Whether the latest entry could be written.'), v.metadata(KEEP)),
         entries: count('Entries since the log began.'),
         lost: count('Events that could not be written since the start.'),
       }),
-      is('The audit log. Absent: no audit log is kept.'),
+      described('The audit log. Absent: no audit log is kept.'),
     ),
   ),
   sources: v.optional(sourcesPart),
   trace: v.optional(
     v.pipe(
       v.object({
-        state: v.pipe(v.picklist(['on']), is('The trace is on.'), v.metadata(KEEP)),
+        state: v.pipe(v.picklist(['on']), described('The trace is on.'), v.metadata(KEEP)),
         until: time('When it ends at the latest.'),
       }),
-      is('A user with the rights of this service sees every query (`enigm-dns trace`). Absent: no trace runs.'),
+      described('A user with the rights of this service sees every query (`enigm-dns trace`). Absent: no trace runs.'),
     ),
   ),
   lists: v.optional(
     v.pipe(
       v.array(list),
       v.maxLength(64),
-      is('The lists of names, in the order of the configuration. Absent: no list is configured. It never holds a name from a list.'),
+      described('The lists of names, in the order of the configuration. Absent: no list is configured. It never holds a name from a list.'),
       v.metadata(COUNT_BY_STATE),
     ),
   ),
   running: v.optional(
     v.pipe(
       v.object({
-        restarts: v.pipe(
-          v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))),
-          is('Number of earlier starts in this boot; null: not known.'),
-        ),
+        restarts: countOrNull('Number of earlier starts in this boot; null: not known.'),
         lateMs: milliseconds('How late the latest heartbeat was. It is late when the event loop is busy.'),
         worstLateMs: milliseconds('The longest delay of a heartbeat since the start, not counting sleep.'),
         faults: count('Number of internal faults caught since the start.'),
       }),
-      is('How well the service itself runs.'),
+      described('How well the service itself runs.'),
     ),
   ),
 })

@@ -54,15 +54,15 @@ function recordOf(reply: BlockedReply, type: number): Uint8Array {
   return type === TYPE.A ? NULL_4 : type === TYPE.AAAA ? NULL_6 : SOA
 }
 
-/** Writes an answer to `page`, except its question. Returns its length. */
-function write(page: Uint8Array, questionOctets: number, reply: BlockedReply, type: number): number {
+/** Writes an answer to `octets`, except its question. Returns its length. */
+function write(octets: Uint8Array, questionOctets: number, reply: BlockedReply, type: number): number {
   const record = recordOf(reply, type)
   const isDenial = record === SOA
-  putU16(page, 2, FLAGS | RCODES[reply])
-  page[5] = 1
-  page[7] = isDenial ? 0 : 1
-  page[9] = isDenial ? 1 : 0
-  put(page, HEADER_OCTETS + questionOctets, record, 0, record.length)
+  putU16(octets, 2, FLAGS | RCODES[reply])
+  octets[5] = 1
+  octets[7] = isDenial ? 0 : 1
+  octets[9] = isDenial ? 1 : 0
+  put(octets, HEADER_OCTETS + questionOctets, record, 0, record.length)
   return HEADER_OCTETS + questionOctets + record.length
 }
 
@@ -83,7 +83,7 @@ export function blockedAnswer({ lower, type }: Question, reply: BlockedReply, li
  * it is valid until the next call.
  */
 export function blockedSource(questionOctets: number, type: number, reply: BlockedReply, ede: Ede): ReplySource {
-  shared.length = write(shared.page, questionOctets, reply, type)
+  shared.length = write(shared.octets, questionOctets, reply, type)
   shared.rcode = RCODES[reply]
   shared.ede = ede
   return shared
@@ -91,7 +91,7 @@ export function blockedSource(questionOctets: number, type: number, reply: Block
 
 const LONGEST_QUESTION = 259
 const shared = {
-  page: new Uint8Array(HEADER_OCTETS + LONGEST_QUESTION + SOA.length),
+  octets: new Uint8Array(HEADER_OCTETS + LONGEST_QUESTION + SOA.length),
   at: 0,
   length: 0,
   ttlCount: 0,

@@ -24,7 +24,7 @@ const MAX_CAPABILITIES = 64
 /** What is left of the rights of root after `become`, and how to give up the rest. */
 export interface Privileges {
   /** Runs `bind` with the right to use ports below 1024. */
-  bound<T>(bind: () => Promise<T>): Promise<T>
+  withLowPorts<T>(bind: () => Promise<T>): Promise<T>
   /** Gives up root permanently. Must be called when everything is bound. */
   settle(): void
   /**
@@ -35,7 +35,7 @@ export interface Privileges {
 }
 
 /** The privileges of a process that does not change its user. */
-export const UNCHANGED: Privileges = { bound: (bind) => bind(), settle() {}, lost: undefined }
+export const UNCHANGED: Privileges = { withLowPorts: (bind) => bind(), settle() {}, lost: undefined }
 
 /**
  * Finds the account that `user` of a configuration names: a name in /etc/passwd, a user number, or
@@ -107,8 +107,8 @@ function accountRefusal(clause: string): EnigmError {
 /**
  * Changes to `account` and its groups, in every thread. Only the capability CAP_NET_BIND_SERVICE
  * stays, in this thread and those that it starts. The process cannot get other capabilities later
- * (PR_SET_NO_NEW_PRIVS). Without koffi the capability cannot be kept: then `bound` becomes root
- * again, until `settle`. Throws an EnigmError `config` if the change is not possible.
+ * (PR_SET_NO_NEW_PRIVS). Without koffi the capability cannot be kept: then `withLowPorts` becomes
+ * root again, until `settle`. Throws an EnigmError `config` if the change is not possible.
  */
 export function become(account: ServiceAccount): Privileges {
   if (isAlready(account)) return UNCHANGED
@@ -174,7 +174,7 @@ function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: Serv
 
 /**
  * Changes the groups, and the effective user and group. The real and saved ones stay root until
- * `settle`, so that `bound` can become root again.
+ * `settle`, so that `withLowPorts` can become root again.
  */
 function withoutCapability(account: ServiceAccount): Privileges {
   takeGroups(account)
@@ -182,7 +182,7 @@ function withoutCapability(account: ServiceAccount): Privileges {
   process.seteuid?.(account.uid)
   let settled = false
   return {
-    async bound(bind) {
+    async withLowPorts(bind) {
       if (settled) return bind()
       process.seteuid?.(0)
       try {

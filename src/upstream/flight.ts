@@ -69,7 +69,7 @@ class ResolverAttempt<P extends Protection> implements Asker<P, [transport: Tran
   informed = false
 
   constructor(flight: Flight<P>, candidate: ResolverHealth<P>, startedMs: number, { purpose, deadlineMs, givesWay }: Ask) {
-    const { waitMs, rttMs, suspect } = candidate.standing
+    const { waitMs, rttMs, suspect } = candidate.pathHealth
     this.candidate = candidate
     this.startedMs = startedMs
     this.usualMs = waitMs === undefined ? undefined : Math.max(waitMs, rttMs ?? 0)
@@ -228,7 +228,7 @@ export class Flight<P extends Protection> {
       this.#giveUp()
       return
     }
-    const silent = last.candidate.standing.silentSince(last.startedMs)
+    const silent = last.candidate.pathHealth.silentSince(last.startedMs)
     if (nowMs < patientUntilMs && !silent) {
       this.#setTimer(patientUntilMs)
     } else if (nowMs < patientUntilMs && (!last.suspect || this.#ranks !== undefined) && !last.checked) {

@@ -105,7 +105,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
 
   /** Asks the resolver `r`. If it throws, which is a bug, the exchange counts as failed. */
   ask(r: ResolverHealth<P>, message: Uint8Array, dnssecOk: boolean, asker: Asker<P, [transport: Transport, verdict: ReplyVerdict]>): void {
-    r.standing.lastTriedMs = asker.startedMs
+    r.pathHealth.lastTriedMs = asker.startedMs
     try {
       r.upstream.ask(message, dnssecOk, asker, asker)
     } catch (error) {
@@ -115,7 +115,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
 
   /** Called for each reply of `r`, to a query or to a probe. */
   replied(r: ResolverHealth<P>, { purpose, beganMs }: Exchange, carried: Carried<P>, verdict: ReplyVerdict, nowMs: number): void {
-    const { standing } = r
+    const { pathHealth } = r
     const { final, ofHop } = verdict
     const probe = purpose === 'probe'
     if (probe ? this.#passes(r, carried, verdict) : final) {
@@ -123,13 +123,13 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
       return
     }
     // Any reply proves that the path is alive.
-    standing.lastReplyMs = nowMs
+    pathHealth.lastReplyMs = nowMs
     if (probe) {
       // A resolver that cannot read a probe can read no query.
-      if (ofHop || !standing.healthy || standing.badReplies >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
+      if (ofHop || !pathHealth.healthy || pathHealth.badReplies >= UNSETTLED_LIMIT) this.#sick(r, beganMs, nowMs)
     } else if (ofHop) this.countBadReply(r, nowMs)
-    else if (!this.#o.manner.asksAgain && ++standing.badReplies >= UNSETTLED_LIMIT && standing.healthy) {
-      if (nowMs - standing.lastFinalMs >= UNSETTLED_FOR_MS) void this.probe(r)
+    else if (!this.#o.manner.asksAgain && ++pathHealth.badReplies >= UNSETTLED_LIMIT && pathHealth.healthy) {
+      if (nowMs - pathHealth.lastFinalMs >= UNSETTLED_FOR_MS) void this.probe(r)
     }
   }
 
@@ -138,15 +138,15 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * real queries, it must show that it resolves names. Otherwise a refusal is enough: it proves
    * that the path is alive.
    */
-  #passes({ upstream, standing }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
+  #passes({ upstream, pathHealth }: ResolverHealth<P>, carried: Carried<P>, { final }: ReplyVerdict): boolean {
     const { probe = ROOT_PROBE } = upstream
-    return final || (refusesRoot(probe, readingOf(carried).rcode) && standing.badReplies < BAD_REPLY_LIMIT)
+    return final || (refusesRoot(probe, readingOf(carried).rcode) && pathHealth.badReplies < BAD_REPLY_LIMIT)
   }
 
   #well(r: ResolverHealth<P>, rttMs: number, waitMs: number, nowMs: number): void {
-    const wasSuspect = r.standing.suspect
-    if (wasSuspect && !this.#someProven()) for (const other of this.#resolvers) other.standing.forgive(nowMs)
-    r.standing.answered(rttMs, waitMs, nowMs)
+    const wasSuspect = r.pathHealth.suspect
+    if (wasSuspect && !this.#someProven()) for (const other of this.#resolvers) other.pathHealth.forgive(nowMs)
+    r.pathHealth.answered(rttMs, waitMs, nowMs)
     if (wasSuspect) {
       this.#disarm(r)
       for (const other of this.#resolvers) this.#arm(other)
@@ -161,7 +161,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * a row are a failure, even if the other operators have no answer either.
    */
   countBadReply(r: ResolverHealth<P>, nowMs = this.#o.clock.nowMs()): void {
-    if (++r.standing.badReplies >= BAD_REPLY_LIMIT) this.#sick(r, nowMs, nowMs)
+    if (++r.pathHealth.badReplies >= BAD_REPLY_LIMIT) this.#sick(r, nowMs, nowMs)
   }
 
   /**
@@ -169,10 +169,10 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * the path, a probe is sent.
    */
   exhausted(r: ResolverHealth<P>, beganMs: number, error: EnigmError, probe = false): void {
-    const { standing } = r
+    const { pathHealth } = r
     const nowMs = this.#o.clock.nowMs()
-    if (isAgainst(error, standing, beganMs, nowMs, probe)) this.#sick(r, beganMs, nowMs)
-    else if (mayBeTheName(error) && !probe && standing.silentSince(beganMs) && hadTime(beganMs, nowMs) && standing.healthy) {
+    if (isAgainst(error, pathHealth, beganMs, nowMs, probe)) this.#sick(r, beganMs, nowMs)
+    else if (mayBeTheName(error) && !probe && pathHealth.silentSince(beganMs) && hadTime(beganMs, nowMs) && pathHealth.healthy) {
       if (!this.#closed) void this.probe(r)
     }
   }
@@ -189,7 +189,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
 
   /** Records a failure of `r`: an exchange that began at `beganMs` shows that its path is dead. */
   #sick(r: ResolverHealth<P>, beganMs: number, nowMs: number): void {
-    if (!r.standing.failed(beganMs, nowMs)) return
+    if (!r.pathHealth.failed(beganMs, nowMs)) return
     this.#disarm(r)
     if (this.#someProven()) this.#arm(r)
     else for (const other of this.#resolvers) this.#disarm(other)
@@ -208,7 +208,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     // Set before the probe is sent: its result may come at once, and must not start another timer.
     r.probing = ended.then(() => {
       r.probing = undefined
-      r.standing.postpone(this.#o.clock.nowMs())
+      r.pathHealth.postpone(this.#o.clock.nowMs())
       this.#arm(r)
     })
     const { probe = ROOT_PROBE } = r.upstream
@@ -222,7 +222,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    */
   makeReady(order: Order<ResolverHealth<P>>, asked: readonly ResolverHealth<P>[], ranks?: Ranks): void {
     const r = this.next(order, asked, ranks)
-    if (r?.standing.healthy && this.#o.clock.nowMs() - r.standing.lastReplyMs >= LINK_COLD_MS) void this.probe(r)
+    if (r?.pathHealth.healthy && this.#o.clock.nowMs() - r.pathHealth.lastReplyMs >= LINK_COLD_MS) void this.probe(r)
   }
 
   /**
@@ -241,7 +241,7 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
     this.#unsettledUntilMs = this.#o.clock.nowMs() + UNSETTLED_MS
     for (const r of this.#resolvers) {
       this.#disarm(r)
-      r.standing.reset()
+      r.pathHealth.reset()
       r.forgive()
     }
   }
@@ -257,9 +257,9 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    */
   reconsider(): void {
     for (const r of this.#resolvers) {
-      if (r.standing.healthy) continue
+      if (r.pathHealth.healthy) continue
       this.#disarm(r)
-      r.standing.retryAtMs = this.#o.clock.nowMs()
+      r.pathHealth.retryAtMs = this.#o.clock.nowMs()
       this.#arm(r)
     }
   }
@@ -275,12 +275,12 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
    * random spread prevents that many devices probe a resolver at the same moment.
    */
   #arm(r: ResolverHealth<P>): void {
-    const { standing } = r
-    const rests = this.#closed || !this.#o.manner.probes || standing.healthy
+    const { pathHealth } = r
+    const rests = this.#closed || !this.#o.manner.probes || pathHealth.healthy
     if (rests || r.timer !== undefined || r.probing !== undefined || !this.#someProven()) return
     const { clock, random } = this.#o
-    const spreadMs = 1 + random.below(Math.ceil(standing.backoffMs / 16))
-    r.timer = clock.setTimer(Math.max(0, standing.retryAtMs - clock.nowMs()) + spreadMs, () => {
+    const spreadMs = 1 + random.below(Math.ceil(pathHealth.backoffMs / 16))
+    r.timer = clock.setTimer(Math.max(0, pathHealth.retryAtMs - clock.nowMs()) + spreadMs, () => {
       r.timer = undefined
       void this.probe(r)
     })
@@ -293,6 +293,6 @@ export class Health<P extends Protection> implements JudgeOfResolvers<P> {
 
   /** Whether at least one resolver has answered and not failed since. */
   #someProven(): boolean {
-    return this.#resolvers.some((r) => !r.standing.suspect)
+    return this.#resolvers.some((r) => !r.pathHealth.suspect)
   }
 }

@@ -22,7 +22,7 @@ const NOTHING_TO_MEASURE_MS = 60_000
 
 interface Ranked {
   readonly id: string
-  readonly standing: PathHealth
+  readonly pathHealth: PathHealth
   readonly probing: unknown
   readonly linkRank: number
 }
@@ -56,7 +56,7 @@ export class Order<R extends Ranked> {
     if (this.#manner.byLinks) return this.#nextByLinks(asked, ranks)
     let best: R | undefined
     for (const r of this.#resolvers) if (!asked.includes(r) && (best === undefined || this.#before(r, best, ranks))) best = r
-    if (asked.length === 0 && best?.standing.healthy) this.#current = best
+    if (asked.length === 0 && best?.pathHealth.healthy) this.#current = best
     return best
   }
 
@@ -66,7 +66,7 @@ export class Order<R extends Ranked> {
    * ask another operator.
    */
   mayLearn(r: R, ranks: Ranks): boolean {
-    const lives = ({ linkRank, standing }: R) => (this.#manner.byLinks ? linkRank === 0 : standing.healthy)
+    const lives = ({ linkRank, pathHealth }: R) => (this.#manner.byLinks ? linkRank === 0 : pathHealth.healthy)
     return !this.#resolvers.some((other) => lives(other) && ranks(other.id) < ranks(r.id))
   }
 
@@ -80,19 +80,19 @@ export class Order<R extends Ranked> {
     if (fit !== fitToo) return fit
     const apart = ranks === undefined ? 0 : ranks(a.id) - ranks(b.id)
     if (fit && apart !== 0) return apart < 0
-    return fit ? this.#cost(a) < this.#cost(b) : a.standing.lastTriedMs < b.standing.lastTriedMs
+    return fit ? this.#cost(a) < this.#cost(b) : a.pathHealth.lastTriedMs < b.pathHealth.lastTriedMs
   }
 
   /**
    * Whether a resolver is healthy, or may be tried. Without probes, a query tries it after its
    * backoff.
    */
-  #fit({ standing }: R): boolean {
-    return standing.healthy || (!this.#manner.probes && this.#clock.nowMs() >= standing.retryAtMs)
+  #fit({ pathHealth }: R): boolean {
+    return pathHealth.healthy || (!this.#manner.probes && this.#clock.nowMs() >= pathHealth.retryAtMs)
   }
 
   #cost(r: R): number {
-    const rttMs = r.standing.rttMs ?? Number.POSITIVE_INFINITY
+    const rttMs = r.pathHealth.rttMs ?? Number.POSITIVE_INFINITY
     return r === this.#current ? rttMs * STAY.factor - STAY.ms : rttMs
   }
 
@@ -102,7 +102,7 @@ export class Order<R extends Ranked> {
    */
   toMeasure(nowMs: number): R | undefined {
     if (nowMs < this.#measureAtMs) return undefined
-    const unknown = this.#resolvers.find((r) => r.standing.healthy && !r.probing && nowMs - r.standing.lastReplyMs >= REMEASURE_MS)
+    const unknown = this.#resolvers.find((r) => r.pathHealth.healthy && !r.probing && nowMs - r.pathHealth.lastReplyMs >= REMEASURE_MS)
     this.#measureAtMs = nowMs + (unknown === undefined ? NOTHING_TO_MEASURE_MS : MEASURE_EVERY_MS)
     return unknown
   }

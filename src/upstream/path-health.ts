@@ -164,7 +164,7 @@ export function hadTime(startedMs: number, nowMs: number): boolean {
   return nowMs - startedMs >= PROOF_MS
 }
 
-/** Whether an exchange that ended with `error` is evidence against the path of `standing`. */
-export function isAgainst(error: EnigmError, standing: PathHealth, startedMs: number, nowMs: number, probe: boolean): boolean {
-  return speaksAgainst(error, { silent: standing.silentSince(startedMs), hadTime: hadTime(startedMs, nowMs), probe })
+/** Whether an exchange that ended with `error` is evidence against the path. */
+export function isAgainst(error: EnigmError, pathHealth: PathHealth, startedMs: number, nowMs: number, probe: boolean): boolean {
+  return speaksAgainst(error, { silent: pathHealth.silentSince(startedMs), hadTime: hadTime(startedMs, nowMs), probe })
 }

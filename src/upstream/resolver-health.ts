@@ -11,7 +11,7 @@ import { isAgainst, type Manner, PathHealth } from './path-health.ts'
 /** A transport of a resolver, with its health. */
 export interface Path<P extends Protection> {
   readonly link: Link<P>
-  readonly standing: PathHealth
+  readonly pathHealth: PathHealth
   /** Whether a probe over this transport is in progress. */
   trying: boolean
 }
@@ -48,7 +48,7 @@ const linkRank = ({ state = 'serving' }: Link) => LINK_RANKS[state]
 /** The health of one resolver and its transports. It has no timers. */
 export class ResolverHealth<P extends Protection> {
   readonly upstream: Upstream<P>
-  readonly standing = new PathHealth()
+  readonly pathHealth = new PathHealth()
   /** The running probe, over any transport. Undefined: none runs. */
   probing: Promise<void> | undefined
   timer: Timer | undefined
@@ -63,7 +63,7 @@ export class ResolverHealth<P extends Protection> {
   constructor(upstream: Upstream<P>, o: ResolverHealthOptions<P>) {
     this.upstream = upstream
     this.#o = o
-    this.#paths = o.links.map((link) => ({ link, standing: new PathHealth(), trying: false }))
+    this.#paths = o.links.map((link) => ({ link, pathHealth: new PathHealth(), trying: false }))
     this.#order = this.#paths
   }
 
@@ -78,7 +78,7 @@ export class ResolverHealth<P extends Protection> {
   order(nowMs: number): readonly Path<P>[] {
     if (this.#o.manner.byLinks) return this.#paths.toSorted((a, b) => linkRank(a.link) - linkRank(b.link))
     if (this.#o.manner.probes || this.#order === this.#paths) return this.#order
-    const failures = ({ standing }: Path<P>) => (nowMs >= standing.retryAtMs ? 0 : standing.failures)
+    const failures = ({ pathHealth }: Path<P>) => (nowMs >= pathHealth.retryAtMs ? 0 : pathHealth.failures)
     return this.#paths.toSorted((a, b) => failures(a) - failures(b))
   }
 
@@ -95,11 +95,11 @@ export class ResolverHealth<P extends Protection> {
   signOfLife(transport: Transport, carried: Carried): void {
     const nowMs = this.#o.clock.nowMs()
     const path = this.#paths.find(({ link }) => link.transport === transport)
-    if (path !== undefined) path.standing.lastReplyMs = nowMs
-    this.standing.lastReplyMs = nowMs
+    if (path !== undefined) path.pathHealth.lastReplyMs = nowMs
+    this.pathHealth.lastReplyMs = nowMs
     if (!verdictOn(readingOf(carried)).final) return
-    this.standing.badReplies = 0
-    this.standing.lastFinalMs = nowMs
+    this.pathHealth.badReplies = 0
+    this.pathHealth.lastFinalMs = nowMs
   }
 
   /** Judges a reply that came over `path`. Then transports that failed before are tried again. */
@@ -119,7 +119,7 @@ export class ResolverHealth<P extends Protection> {
     const nowMs = this.#o.clock.nowMs()
     const unproven = this.#lost(path, startedMs, error, purpose === 'probe', nowMs)
     if (!unproven || this.#paths.length === 1 || !this.#o.manner.probes || this.#closed) return
-    if (path.standing.silentSince(startedMs)) this.#tryOut(path, nowMs)
+    if (path.pathHealth.silentSince(startedMs)) this.#tryOut(path, nowMs)
   }
 
   /** Reports that no transport had an answer. `error` summarizes all their errors. */
@@ -129,7 +129,7 @@ export class ResolverHealth<P extends Protection> {
 
   /** Puts failed transports back in their place: port 853 may be open on the new network. */
   forgive(): void {
-    for (const { standing } of this.#paths) standing.reset()
+    for (const { pathHealth } of this.#paths) pathHealth.reset()
     this.#rank()
   }
 
@@ -138,10 +138,10 @@ export class ResolverHealth<P extends Protection> {
     this.#closed = true
   }
 
-  #heard({ link, standing }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
+  #heard({ link, pathHealth }: Path<P>, startedMs: number, carried: Carried<P>, nowMs: number): ReplyVerdict {
     const { rttMs, protection } = carried
-    const recovered = !standing.healthy
-    standing.answered(rttMs, nowMs - startedMs, nowMs)
+    const recovered = !pathHealth.healthy
+    pathHealth.answered(rttMs, nowMs - startedMs, nowMs)
     if (recovered) this.#rank()
     const reading = readingOf(carried)
     const verdict = verdictOn(reading)
@@ -159,10 +159,10 @@ export class ResolverHealth<P extends Protection> {
   }
 
   /** Records a lost exchange. Returns whether the name may be the cause. */
-  #lost({ link, standing }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
+  #lost({ link, pathHealth }: Path<P>, startedMs: number, error: EnigmError, probe: boolean, nowMs: number): boolean {
     const { code } = error
     const unproven = !probe && mayBeTheName(error)
-    if (isAgainst(error, standing, startedMs, nowMs, probe) && standing.failed(startedMs, nowMs)) this.#rank()
+    if (isAgainst(error, pathHealth, startedMs, nowMs, probe) && pathHealth.failed(startedMs, nowMs)) this.#rank()
     const of = { resolver: this.id, transport: link.transport, code, afterMs: nowMs - startedMs }
     if (isCounted(code)) this.#o.emit({ type: 'upstream.failed', ...of, ...(unproven ? { unproven } : {}) })
     return unproven
@@ -170,7 +170,7 @@ export class ResolverHealth<P extends Protection> {
 
   #retryFailed(nowMs: number): void {
     if (this.#order === this.#paths || this.#closed || !this.#o.manner.probes) return
-    for (const path of this.#order) if (!path.standing.healthy && nowMs >= path.standing.retryAtMs) this.#tryOut(path, nowMs)
+    for (const path of this.#order) if (!path.pathHealth.healthy && nowMs >= path.pathHealth.retryAtMs) this.#tryOut(path, nowMs)
   }
 
   /** Tests a transport with a probe, one at a time, so that no client query must be risked. */
@@ -184,7 +184,7 @@ export class ResolverHealth<P extends Protection> {
         if (ended instanceof EnigmError) this.#lost(path, startedMs, ended, true, nowMs)
         else this.#heard(path, startedMs, ended, nowMs)
         path.trying = false
-        path.standing.postpone(nowMs)
+        path.pathHealth.postpone(nowMs)
       }),
     )
   }
@@ -195,6 +195,6 @@ export class ResolverHealth<P extends Protection> {
    */
   #rank(): void {
     const paths = this.#paths
-    this.#order = paths.every((p) => p.standing.healthy) ? paths : paths.toSorted((a, b) => a.standing.failures - b.standing.failures)
+    this.#order = paths.every((p) => p.pathHealth.healthy) ? paths : paths.toSorted((a, b) => a.pathHealth.failures - b.pathHealth.failures)
   }
 }

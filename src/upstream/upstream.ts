@@ -112,10 +112,10 @@ class Transports<P extends Protection> implements JudgedUpstream<P> {
   }
 
   /** How many ms of the caller's time a link may use: all if it is the last one, else half. */
-  shareMs({ standing }: Path<P>, last: boolean, deadlineMs: number, nowMs: number): number {
+  shareMs({ pathHealth }: Path<P>, last: boolean, deadlineMs: number, nowMs: number): number {
     if (last || !this.o.manner.asksAgain) return deadlineMs
     const halfMs = (deadlineMs - nowMs) / 2
-    return nowMs + (standing.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs)
+    return nowMs + (pathHealth.suspect ? Math.min(halfMs, UNPROVEN_SHARE_MS) : halfMs)
   }
 
   /** Omits the keepalive option from now on: the resolver could read a query only without it. */

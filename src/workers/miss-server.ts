@@ -81,7 +81,7 @@ function serve({ id, query: asIs, remainingMs, purpose }: AskRecord, parts: Miss
  * the same TTL at the same moment.
  */
 function fromCache(kept: CacheEntry, nowMs: number): Omit<Extract<ReplyRecord, { answer: object }>, 'id'> {
-  const wire = Uint8Array.prototype.slice.call(kept.page, kept.at, kept.at + kept.length)
+  const wire = Uint8Array.prototype.slice.call(kept.octets, kept.at, kept.at + kept.length)
   const elapsedS = Math.floor((nowMs - kept.storedAtMs) / 1000)
   const agedMs = nowMs - kept.storedAtMs - elapsedS * 1000
   rewriteTtls(wire, (ttlS) => Math.max(0, ttlS - elapsedS))

@@ -27,8 +27,8 @@ function answer(label: string, storeS: number | 'no', octets = 4, fill = 0): Ans
 const put = (cache: AnswerCache, label: string, storeS: number | 'no', nowMs: number, octets?: number, fill?: number) =>
   cache.put(asked(label), answer(label, storeS, octets, fill), cache.epoch, nowMs)
 const failure = (label: string): Answer => ({ ...answer(label, 5), rcode: 2 })
-const octetsOf = ({ page, at, length }: { readonly page: Uint8Array; readonly at: number; readonly length: number }) =>
-  Buffer.from(page.subarray(at, at + length))
+const octetsOf = ({ octets, at, length }: { readonly octets: Uint8Array; readonly at: number; readonly length: number }) =>
+  Buffer.from(octets.subarray(at, at + length))
 
 t.test('an answer is served for exactly its lifetime', async (t) => {
   const cache = cacheOf(65_536)
@@ -48,7 +48,7 @@ t.test('the sweep for expired answers finds only whole records, even after large
     const other = `n${(i * 104_729) % 1009}`
     const entry = cache.get(asked(other), i * 10)
     if (entry === undefined || entry.length === HEADER.length + asked(other).end + 12) continue
-    const last = entry.page[entry.at + entry.length - 1]
+    const last = entry.octets[entry.at + entry.length - 1]
     if (last !== fills.get(other)) t.fail(`answer ${i} was changed`)
     if (cache.bytes > 262_144) t.fail('more than it may hold')
   }
@@ -86,11 +86,11 @@ t.test('an answer requested in an older epoch is neither served nor stored', asy
 t.test('cleared answers are wiped from memory, and their room is free', async (t) => {
   const cache = cacheOf(65_536)
   for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
-  const page = cache.get(asked('k7'), 0)?.page
-  t.ok(page?.some((octet) => octet !== 0))
+  const octets = cache.get(asked('k7'), 0)?.octets
+  t.ok(octets?.some((octet) => octet !== 0))
   cache.clear()
-  t.notOk(page?.some((octet) => octet !== 0))
-  t.equal(cache.pageBytes, 0)
+  t.notOk(octets?.some((octet) => octet !== 0))
+  t.equal(cache.segmentBytes, 0)
   for (let i = 0; i < 50; i++) put(cache, `k${i}`, 60, 0, 100 + i * 10)
   t.equal(cache.entries, 50)
 })
@@ -119,7 +119,7 @@ t.test('names compare without case; every other difference separates answers', a
   t.equal(cache.entries, 2 * different.length)
   const lastOf = (packet: Uint8Array, view = 0) => {
     const entry = cache.get(askedInPacket(packet, view), 1)
-    return entry?.page[entry.at + entry.length - 1]
+    return entry?.octets[entry.at + entry.length - 1]
   }
   different.forEach((packet, i) => {
     t.equal(lastOf(packet), i)
@@ -143,7 +143,7 @@ t.test('a flood of unique names stays inside the bound', async (t) => {
   const cache = cacheOf(1 << 20)
   for (let i = 0; i < 20_000; i++) put(cache, `name-${i}`, 60, i, (i % 90) * 10)
   t.ok(cache.bytes <= 1 << 20)
-  t.ok(cache.pageBytes <= 1 << 20)
+  t.ok(cache.segmentBytes <= 1 << 20)
   t.ok(cache.entries > 500)
 })
 t.test('memory is bounded even for answers of ever new sizes, and most of it is used', async (t) => {
@@ -153,7 +153,7 @@ t.test('memory is bounded even for answers of ever new sizes, and most of it is 
       put(cache, `${octets}-${i}`, 600, 0, octets)
       if (i % 20 === 0) for (let hot = 0; hot <= i; hot += 50) cache.get(asked(`${octets}-${hot}`), 0)
     }
-    t.ok(cache.pageBytes <= 1 << 20, `${octets} octets: ${cache.pageBytes} in pages, ${cache.entries} entries`)
+    t.ok(cache.segmentBytes <= 1 << 20, `${octets} octets: ${cache.segmentBytes} in segments, ${cache.entries} entries`)
     t.ok(cache.bytes > 0.4 * (1 << 20), `${octets} octets: ${cache.bytes} used`)
   }
 })
@@ -298,7 +298,7 @@ t.test('reads return the last stored answer, for any order of puts, uses, expiri
         }
         const walked = [...cache.walk()].length
         if (walked !== cache.entries || found > walked) throw new Error(`${walked} walked, ${cache.entries} counted, ${found} found`)
-        if (cache.bytes > maxBytes || cache.pageBytes > maxBytes) throw new Error('too large')
+        if (cache.bytes > maxBytes || cache.segmentBytes > maxBytes) throw new Error('too large')
       }
     }),
     { numRuns: 150 },

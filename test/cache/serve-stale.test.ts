@@ -91,7 +91,7 @@ t.test('the next client notices the recovery: the background query brings the ne
   t.equal((await s.query()).from, 'stale')
   await s.clock.advance(0)
   const kept = s.cache.get(askedIn(ask()), s.clock.nowMs())
-  t.equal(kept?.page[kept.at + kept.length - 1], 5)
+  t.equal(kept?.octets[kept.at + kept.length - 1], 5)
 })
 t.test('SERVFAIL and REFUSED: the stale answer; failed validation, filter, policy: their own answer', async (t) => {
   for (const rcode of [2, 5, 4]) {

@@ -112,7 +112,7 @@ t.test('both ways give the same reply, for every name, type and reply, and withi
       const { wire, rcode, ede } = blockedAnswer({ lower, type: o.type, class: 1 }, o.reply, o.list)
       const [one, other] = [Buffer.alloc(2000), Buffer.alloc(2000)]
       const limit = Math.max(o.limit, packet.length + 11)
-      const byStages = { page: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
+      const byStages = { octets: wire, at: 0, length: wire.length, ttlCount: 0, rcode, ede }
       const expected = one.subarray(0, writeReply(one, 0, limit, byStages, packet, scan, 0, undefined))
       const atOnce = blockedSource(lower.length, o.type, o.reply, blockedEde(o.reply, o.list))
       const found = other.subarray(0, writeReply(other, 0, limit, atOnce, packet, scan, 0, undefined))

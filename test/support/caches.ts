@@ -30,7 +30,7 @@ export function peek(
 ): Pick<CacheEntry, 'storedAtMs' | 'expiresAtMs' | 'rcode' | 'hits'> | undefined {
   const question = Buffer.from(octets.subarray(from, end)).toString('latin1').toLowerCase()
   for (const entry of cache.walk()) {
-    const own = Buffer.from(entry.page.subarray(entry.at + 12, entry.at + 12 + end - from)).toString('latin1')
+    const own = Buffer.from(entry.octets.subarray(entry.at + 12, entry.at + 12 + end - from)).toString('latin1')
     if (entry.mark !== mark || own.toLowerCase() !== question) continue
     const { storedAtMs, expiresAtMs, rcode, hits } = entry
     return { storedAtMs, expiresAtMs, rcode, hits }

@@ -17,9 +17,9 @@ import { AUTHENTICATED, answers, FakeLink, fails, MESSAGE, reached, recorder, re
 const OF_THE_JUDGE: Readonly<Record<string, RegExp>> = {
   'works out a verdict': /\bverdictOn\(/,
   'classifies a failure': /\bspeaksAgainst\(/,
-  'keeps a standing': /new PathHealth\(/,
-  'changes a standing':
-    /\.(lastReplyMs|lastTriedMs|retryAtMs|badReplies) = |\+\+\w*\.?standing\.|standing\.(answered|failed|postpone|reset|forgive)\(/,
+  'keeps a path health': /new PathHealth\(/,
+  'changes a path health':
+    /\.(lastReplyMs|lastTriedMs|retryAtMs|badReplies) = |\+\+\w*\.?pathHealth\.|pathHealth\.(answered|failed|postpone|reset|forgive)\(/,
   'reports how a resolver does': /type: 'upstream\.(answered|failed)'/,
   'sends a probe': /purpose(: | = )'probe'/,
 }
@@ -54,7 +54,7 @@ t.test('a reply is reported once, and counts for the transport and for the resol
   for (const link of links) link.act = fails('connect-refused')
   ask()
   await clock.advance(10)
-  const stands = () => [upstream.health.standing, ...upstream.health.order(clock.nowMs()).map(({ standing }) => standing)]
+  const stands = () => [upstream.health.pathHealth, ...upstream.health.order(clock.nowMs()).map(({ pathHealth }) => pathHealth)]
   t.same(
     stands().map(({ healthy }) => healthy),
     [false, false, false],
@@ -68,9 +68,9 @@ t.test('a reply is reported once, and counts for the transport and for the resol
     events.map(({ type }) => type),
     ['upstream.answered'],
   )
-  t.ok(upstream.health.standing.healthy)
+  t.ok(upstream.health.pathHealth.healthy)
   t.same(
-    upstream.health.order(clock.nowMs()).map(({ link, standing }) => [link.transport, standing.healthy]),
+    upstream.health.order(clock.nowMs()).map(({ link, pathHealth }) => [link.transport, pathHealth.healthy]),
     [
       ['dot', true],
       ['doh', false],
@@ -87,7 +87,7 @@ t.test('a resolver is as healthy as its best transport: one that fails does not 
     await clock.advance(100)
     t.equal(seen.value?.transport, 'doh')
   }
-  t.equal(upstream.health.standing.failures, 0)
+  t.equal(upstream.health.pathHealth.failures, 0)
 })
 
 t.test('a network change forgives both', async (t) => {
@@ -96,8 +96,8 @@ t.test('a network change forgives both', async (t) => {
   ask()
   await clock.advance(10)
   selection.disturbed()
-  t.ok(upstream.health.standing.healthy)
-  t.ok(upstream.health.order(clock.nowMs()).every(({ standing }) => standing.healthy))
+  t.ok(upstream.health.pathHealth.healthy)
+  t.ok(upstream.health.order(clock.nowMs()).every(({ pathHealth }) => pathHealth.healthy))
 })
 
 type Told = Receiver<Authenticated, readonly unknown[]>
