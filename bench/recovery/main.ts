@@ -65,7 +65,7 @@ async function run(): Promise<void> {
   const names = everyStub.map(({ id }) => id)
   const table = tableOf(names, results, plan.giveUpMs)
   const foot = [
-    `First right answer after the fault (or after its end), RTT ${RTT_MS} ms, a client that asks a new name every 50 ms. A restart is ${plan.awayMs / 1000} to ${plan.awayMs / 1000 + 1} s away; the outage ${plan.outageMs / 1000} s with 5 questions a second.`,
+    `Time to the first right answer after the fault (or after its end), with an RTT of ${RTT_MS} ms and a client that asks a new name every 50 ms. A resolver that restarts is away for ${plan.awayMs / 1000} to ${plan.awayMs / 1000 + 1} s. The dark network lasts ${plan.outageMs / 1000} s, with 5 queries per second.`,
     `${everyStub.map((stub) => `${stub.id} ${versionOf(stub)}`).join(', ')}. ${machine.cpu}, ${machine.cores} cores, load before ${machine.loadBefore.toFixed(1)}.${absent.length > 0 ? ` Not installed: ${absent.join(', ')}.` : ''}`,
   ].join('\n')
   console.log(`${table}\n\n${foot}`)

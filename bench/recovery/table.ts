@@ -13,8 +13,8 @@ export interface Result {
 const OURS = 'enigm-dns'
 
 /**
- * Markdown: a line a case, a column a stub, and how we stand beside the best of the others.
- * `giveUpMs` stands for longer.
+ * The Markdown table: one line per case, one column per stub, and our p99 divided by the best p99 of
+ * the others. A time of `giveUpMs` or more is shown as "longer than".
  */
 export function tableOf(stubs: readonly string[], results: readonly Result[], giveUpMs: number): string {
   const lines = results.map(({ title, timesMs }) => {
@@ -22,7 +22,7 @@ export function tableOf(stubs: readonly string[], results: readonly Result[], gi
     return `| ${title} | ${timesMs[OURS]?.length ?? 0} | ${cells.join(' | ')} | ${beside(timesMs)} |`
   })
   return [
-    `| fault | times | ${stubs.join(' | ')} | p99 beside the best other |`,
+    `| fault | runs | ${stubs.join(' | ')} | our p99 / best other p99 |`,
     `| --- |${' ---: |'.repeat(stubs.length + 2)}`,
     ...lines,
   ].join('\n')

@@ -5,7 +5,7 @@ t.test('one line per case, one column per stub, and our p99 compared with the be
   const timesMs = { 'enigm-dns': [90, 100, 110], unbound: [150, 200, 250], stubby: [60_000, 60_000] }
   const table = tableOf(['enigm-dns', 'unbound', 'stubby'], [{ id: 'x', title: 'a fault', resolvers: 1, timesMs }], 60_000)
   t.same(table.split('\n'), [
-    '| fault | times | enigm-dns | unbound | stubby | p99 beside the best other |',
+    '| fault | runs | enigm-dns | unbound | stubby | our p99 / best other p99 |',
     '| --- | ---: | ---: | ---: | ---: | ---: |',
     '| a fault | 3 | 100 ms (p99 110 ms) | 200 ms (p99 250 ms) | > 60 s, > 60 s | 0.44 |',
   ])
