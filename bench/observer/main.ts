@@ -27,7 +27,7 @@ What an observer of the link learns from size, direction and time of its records
   --quick           fewer pages, one to three minutes; says so, and its intervals are wide
   --parts LIST      of rows,hours,many,wire,timing,sweep (default: all but sweep; with --quick: rows,hours): a hundred sites, an hour of six kinds of load and a day of covers, five hundred sites, the wire, real cells against covers on it, other schedules
   --only IDS        these rows only: ${LINE_UP.map(({ id }) => id).join(',')};
-                    on the wire: off,jitter,lite,balanced,always-on,stubby,unbound
+                    on the wire: off,jitter,lite,balanced,always-on,PROFILE-PROXY (lite-microsocks, balanced-tinyproxy),stubby,unbound
   --seed TEXT       another draw of everything (default: 1); the same seed gives the same figures, but for the wire
   --traces FILE     recorded page loads in place of synthetic ones (docs/observer-bench.md has the format); A1 to A4+
   --folds N         with --traces: every page is tested once, by attackers who learnt from the other N - 1 parts (default: 5)

@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
  * application data.
  */
 const APPLICATION_DATA = 23
+const HANDSHAKE = 22
+const TLS_MAJOR = 3
 const RECORD_HEADER_OCTETS = 5
 
 /**
@@ -80,11 +82,12 @@ function pass(from: Socket, to: Socket, onRecord: (record: Sized) => void): void
 
 /**
  * Follows a TLS stream by its record headers, for any division into chunks; stores at most one
- * header.
+ * header. What comes before the first handshake record (a greeting to a proxy) is skipped.
  */
 export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8Array) => void {
   const header: number[] = []
   let skip = 0
+  let begun = false
   return (chunk) => {
     for (let at = 0; at < chunk.length; ) {
       if (skip > 0) {
@@ -94,7 +97,9 @@ export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8A
         continue
       }
       header.push(chunk[at++] ?? 0)
+      if (!begun && !mayBegin(header)) header.shift()
       if (header.length < RECORD_HEADER_OCTETS) continue
+      begun = true
       const [type, , , high = 0, low = 0] = header
       skip = (high << 8) | low
       header.length = 0
@@ -102,3 +107,5 @@ export function recordCounter(onRecord: (record: Sized) => void): (chunk: Uint8A
     }
   }
 }
+
+const mayBegin = ([type, major = TLS_MAJOR]: readonly number[]) => type === HANDSHAKE && major === TLS_MAJOR

@@ -20,6 +20,13 @@ export interface Lane {
   close(): Promise<void>
 }
 
+/** A proxy between a server under test and the resolver. */
+export interface Hop {
+  readonly port: number
+  /** The peer that reaches the proxy at `port`. */
+  through(port: number): Peer
+}
+
 const SIZE = { entries: 10_000, cacheBytes: 4_194_304 }
 const RECORD_HEADER = 5
 /** Longer than a miss takes nearly always, and than any schedule's slot. */
@@ -27,10 +34,14 @@ const SILENT_MS = 1200
 const LONGEST_MS = 150_000
 let names = 0
 
-/** Starts `peer` behind a tap of its own; any core will do: it is watched, not measured. */
-export async function openLane(peer: Peer, resolver: WireResolver): Promise<Lane> {
-  const tap = await tapLink(resolver.port, () => performance.now())
-  const server = await startServer(peer, 'dot', SIZE, resolver.behind(tap.port), '0,1')
+/**
+ * Starts `peer` behind a tap of its own; any core will do: it is watched, not measured. `hop`: the
+ * tap is on the way to this proxy, and `through` gives the peer that goes over it.
+ */
+export async function openLane(peer: Peer, resolver: WireResolver, hop?: Hop): Promise<Lane> {
+  const tap = await tapLink(hop?.port ?? resolver.port, () => performance.now())
+  const behind = resolver.behind(hop === undefined ? tap.port : resolver.port)
+  const server = await startServer(hop?.through(tap.port) ?? peer, 'dot', SIZE, behind, '0,1')
   const socket = createSocket('udp4')
   socket.on('error', () => {}) // a server that is not there any more shows in the tap
   await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))

@@ -115,9 +115,10 @@ async function watch(one: Watched, pages: readonly Visit[], pool: TaskPool, root
 
 async function loadAll(one: Watched, pages: readonly Visit[], root: Chance): Promise<readonly Seen[]> {
   const resolver = await startWireResolver(root.fork(`resolver ${one.id}`))
+  const hop = await one.hop?.()
   const lanes: Lane[] = []
   try {
-    for (let i = 0; i < LANES; i++) lanes.push(await openLane(one.peer, resolver))
+    for (let i = 0; i < LANES; i++) lanes.push(await openLane(one.peer, resolver, hop))
     const seen: Seen[] = []
     const left = [...pages.entries()].reverse()
     await Promise.all(
@@ -128,6 +129,7 @@ async function loadAll(one: Watched, pages: readonly Visit[], root: Chance): Pro
     return seen
   } finally {
     await Promise.all(lanes.map((lane) => lane.close()))
+    await hop?.stop()
     await resolver.close()
   }
 }
