@@ -22,6 +22,8 @@ interface TransportFacts {
   readonly schedule: boolean
   /** Whether it consists of datagrams, which no proxy carries. */
   readonly datagrams: boolean
+  /** Whether it needs QUIC, which older versions of Node do not have. */
+  readonly quic: boolean
   /** Whether it pads replies itself, so that they need no padding option. */
   readonly padsReplies: boolean
   /**
@@ -47,6 +49,7 @@ export const TRANSPORTS = {
     evenReplies: true,
     schedule: true,
     datagrams: false,
+    quic: false,
     padsReplies: false,
     seal: 'tls',
   },
@@ -59,6 +62,7 @@ export const TRANSPORTS = {
     evenReplies: false,
     schedule: true,
     datagrams: false,
+    quic: false,
     padsReplies: false,
     seal: 'tls',
   },
@@ -73,6 +77,7 @@ export const TRANSPORTS = {
     evenReplies: false,
     schedule: true,
     datagrams: false,
+    quic: false,
     padsReplies: false,
     seal: 'hpke',
   },
@@ -86,6 +91,7 @@ export const TRANSPORTS = {
     evenReplies: false,
     schedule: false,
     datagrams: true,
+    quic: true,
     padsReplies: false,
     seal: 'tls',
   },
@@ -99,6 +105,7 @@ export const TRANSPORTS = {
     evenReplies: false,
     schedule: false,
     datagrams: true,
+    quic: false,
     padsReplies: true,
     seal: 'dnscrypt',
   },

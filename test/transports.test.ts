@@ -53,6 +53,16 @@ t.test('no code tests whether a transport is one of two: a third would be taken 
   t.end()
 })
 
+t.test('each transport is run by the contract of links, and stands in the documents', (t) => {
+  const read = (path: string) => readFileSync(join(root, path), 'utf8')
+  const [rig, page] = [read('test/link/contract-rig.ts'), read('docs/transports.md')]
+  for (const name of TRANSPORT_NAMES) {
+    t.match(rig, `transport: '${name}', speaks:`, `${name} has a row in EVERYWHERE or NEWER`)
+    t.match(page, `\n| \`${name}\` | `, `${name} has a row in the table`)
+  }
+  t.end()
+})
+
 t.test('only names in the table are valid', (t) => {
   t.strictSame(TRANSPORT_NAMES, ['dot', 'doh', 'odoh', 'doq', 'dnscrypt'])
   for (const name of TRANSPORT_NAMES) t.ok(isTransport(name))

@@ -4,8 +4,8 @@ import { changeEntries, type KeyChanges } from '../config/set-edit.ts'
 import { openSet, saveSet } from '../config/set-file.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { EXIT } from '../exit-codes.ts'
-import type { Transport } from '../resolve.ts'
 import { advertisedResolvers } from '../system/advertised-resolvers.ts'
+import { TRANSPORTS } from '../transports.ts'
 import { transportsOf } from '../trusted-resolvers.ts'
 import { type Discovery, discover } from './discover.ts'
 import { type Ranked, rankAll } from './rank.ts'
@@ -124,8 +124,8 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
     ])
   const found = await resolvedEntry(entry, chosen, set, world)
   const [resolver] = await withFiles(set, [found])
-  // The other transports do not show the certificate of the resolver.
-  const transport = resolver === undefined ? undefined : transportsOf(resolver, loaded.config).find((one) => WITH_CERTIFICATE.has(one))
+  // Only TLS to the resolver itself shows its certificate.
+  const transport = resolver === undefined ? undefined : transportsOf(resolver, loaded.config).find((one) => TRANSPORTS[one].seal === 'tls')
   if (resolver === undefined || transport === undefined) {
     world.err.write(`${printable(id)} offers no transport of the configuration over which it shows a certificate; nothing was changed\n`)
     return EXIT.cannotTell
@@ -155,8 +155,6 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
     )
   return EXIT.good
 }
-
-const WITH_CERTIFICATE: ReadonlySet<Transport> = new Set(['dot', 'doh', 'doq'])
 
 function pinned(before: { readonly addresses: readonly string[] }, { addresses, spkiPins }: TrustedResolver, pins: readonly string[]) {
   return { ...(before.addresses.length === 0 ? { addresses } : {}), spkiPins: [...new Set([...spkiPins, ...pins])] }

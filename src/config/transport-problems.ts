@@ -27,12 +27,13 @@ export function transportProblems(
       message:
         '"dnscrypt" asks for the certificates of resolvers in cleartext, which usageProfile "strict" does not allow; set "allowDnscryptCertificates": true if you accept that, or remove it here',
     })
-  const missing = transports.includes('doq') ? missingQuic() : undefined
+  const missing = transports.some((transport) => TRANSPORTS[transport].quic) ? missingQuic() : undefined
   for (const resolver of missing === undefined ? [] : resolvers) {
     const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)
-    if (offered.some((transport) => transport !== 'doq')) continue
-    const message = `"doq" is the only transport for ${quoted(resolver.id)} (${setFile}), and ${missing}; use a newer Node, or add "dot" or "doh" where the resolver offers it`
-    found.push({ file, path: `transports[${transports.indexOf('doq')}]`, message })
+    const [only] = offered
+    if (only === undefined || offered.some((transport) => !TRANSPORTS[transport].quic)) continue
+    const message = `${offered.map(quoted).join(' and ')} is the only transport for ${quoted(resolver.id)} (${setFile}), and ${missing}; use a newer Node, or add "dot" or "doh" where the resolver offers it`
+    found.push({ file, path: `transports[${transports.indexOf(only)}]`, message })
   }
   for (const resolver of resolvers) {
     const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)

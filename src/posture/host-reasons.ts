@@ -14,6 +14,15 @@ export interface ReasonRow<Args> {
 /** A row of a table of reasons. */
 export const row = <Args = void>(of: ReasonRow<Args>): ReasonRow<Args> => of
 
+/** Makes the row of a policy rule that is not met. */
+export const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
+  row<{ rule: string; detail: string }>({
+    severity: 'bad',
+    doc,
+    message: ({ rule, detail }) => `Not met: ${rule}. ${detail}`,
+    mend,
+  })
+
 /** The fix text of a reason that needs no fix. */
 export const NOTHING_TO_FIX = 'Nothing to fix.'
 const NETWORK_DOES_NOT_MATTER = 'Nothing to fix: protection does not depend on the network.'
@@ -88,29 +97,3 @@ export const HOST_REASONS = {
     mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>
-
-/** Reasons about signed lists of resolvers: a part of REASONS. */
-export const SOURCE_REASONS = {
-  'list-changes': row<{ list: string; ids: readonly string[] }>({
-    severity: 'info',
-    doc: 'A signed list of resolvers would change resolvers in use. The change waits for a person.',
-    message: ({ list, ids }) =>
-      `The list ${list} would change ${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' and others' : ''}; the old values stay in force.`,
-    mend: 'See the changes with enigm-dns resolvers update; accept them with enigm-dns resolvers accept.',
-  }),
-  'list-refused': row<{ list: string; why: string }>({
-    severity: 'info',
-    doc: 'A signed list of resolvers could not be fetched, or was refused. The last good one stays in force.',
-    message: ({ list, why }) => `The list ${list} ${why}. The last good one stays in force.`,
-    mend: 'Run enigm-dns resolvers update. If the signature is wrong, somebody may have changed the list.',
-  }),
-} as const satisfies Readonly<Record<string, ReasonRow<never>>>
-
-/** Makes the row of a policy rule that is not met. */
-export const rule = (doc: string, mend = 'Change the configuration, or ask the author of the policy to change the rule.') =>
-  row<{ rule: string; detail: string }>({
-    severity: 'bad',
-    doc,
-    message: ({ rule, detail }) => `Not met: ${rule}. ${detail}`,
-    mend,
-  })
