@@ -23,7 +23,7 @@ import { networkNamespace, type Registration, register, runtimeDirectories, type
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
 import type { ListUpdates } from './list-updates.ts'
-import { serviceOf, warnOfHosts } from './service.ts'
+import { serviceOf, warnOfSettings } from './service.ts'
 
 interface RunOptions {
   readonly config?: string
@@ -102,7 +102,7 @@ async function run(options: RunOptions): Promise<void> {
     const world = { clock, random: systemRandom, version: VERSION, log: log.event, warn: log.warn, beat, withLowPorts, inherited, onState }
     const daemon = await startDaemon(loaded, world)
     settled(privileges, loaded, log)
-    warnOfHosts(loaded, log)
+    warnOfSettings(loaded, log)
     if (manager.lost)
       log.warn('the service manager waits for a ready notification, which needs the package koffi: install it, or set Type=exec')
     let registration: Registration | undefined

@@ -3,6 +3,7 @@ import { hostsSummary } from '../config/hosts-file.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
+import { settingsWithoutEffect } from '../config/without-effect.ts'
 import type { Daemon } from '../daemon.ts'
 import { asEnigmError } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -108,7 +109,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       refused = undefined
       watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
-      warnOfHosts(next, log)
+      warnOfSettings(next, log)
       return { accepted: true, waiting }
     } catch (error) {
       const { message } = asEnigmError(error)
@@ -194,8 +195,13 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
   return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
 }
 
-/** Logs which hosts files are not used completely. */
-export function warnOfHosts({ hosts }: Pick<Loaded, 'hosts'>, log: Log): void {
+/** Logs which hosts files are not used completely, and which settings do nothing. */
+export function warnOfSettings(loaded: Loaded, log: Log): void {
+  warnOfHosts(loaded, log)
+  for (const sentence of settingsWithoutEffect(loaded)) log.warn(sentence)
+}
+
+function warnOfHosts({ hosts }: Pick<Loaded, 'hosts'>, log: Log): void {
   for (const one of hosts) {
     const { fault } = hostsSummary(one)
     if (fault !== undefined) log.warn(fault)

@@ -1,11 +1,11 @@
 import { lstatSync } from 'node:fs'
-import { isIPv6 } from 'node:net'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
-import { listenText, parseListen, type SocketAddress } from '../config/listen-address.ts'
+import { listenText, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
+import { settingsWithoutEffect } from '../config/without-effect.ts'
 import { splitKeyPlace } from '../divided-names.ts'
 import { asEnigmError } from '../errors.ts'
 import { socketFault } from '../files/socket.ts'
@@ -54,7 +54,11 @@ export interface StartWorld {
 export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
   const { host, service } = world
   const refused: string[] = []
-  const warned: string[] = [...neverAsked(loaded), ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? [])]
+  const warned: string[] = [
+    ...neverAsked(loaded),
+    ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? []),
+    ...settingsWithoutEffect(loaded),
+  ]
   let account: ServiceAccount | undefined
   try {
     account = loaded.config.user === undefined ? undefined : accountOf(loaded.config.user)
@@ -229,22 +233,11 @@ async function tried(endpoint: SocketAddress, clock: Clock) {
 /**
  * Warnings about the page. It is no fault if it cannot be served, because names resolve without it.
  */
-async function pageWarnings({ config, listen }: Loaded, { service }: StartWorld): Promise<StartFaults> {
+async function pageWarnings({ config }: Loaded, { service }: StartWorld): Promise<StartFaults> {
   const { page, stateDir, statusFile } = config
   if (page === undefined) return { refused: [], warned: [] }
-  const place = parseListen(page.listen)
-  if (place !== undefined && listen.some((one) => overlap(one, place)))
-    return {
-      refused: [],
-      warned: [`page.listen: The page cannot listen on ${page.listen}: listen opens this port first; name another one.`],
-    }
   if (service !== undefined) return { refused: [], warned: [] }
   const { pageFault } = await import('../page/page.ts')
   const fault = await pageFault({ listen: page.listen, stateDir }, [stateDir, dirname(statusFile)])
   return { refused: [], warned: fault === undefined ? [] : [`page.listen: ${fault}`] }
-}
-
-/** Whether only one of two addresses can be opened. */
-function overlap(a: SocketAddress, b: SocketAddress): boolean {
-  return a.port === b.port && (a.address === b.address || a.address === (isIPv6(b.address) ? '::' : '0.0.0.0'))
 }

@@ -34,6 +34,15 @@ export function sameEndpoint(text: string): string {
   return found === undefined ? text : listenText({ address: canonical(found.address), port: found.port })
 }
 
+/**
+ * Whether a socket on `own` prevents one on `other`: the same port, and the same address or all
+ * addresses of its family.
+ */
+export function takes(own: SocketAddress, other: SocketAddress): boolean {
+  if (own.port !== other.port || own.port === 0) return false
+  return canonical(own.address) === canonical(other.address) || own.address === (isIP(other.address) === 6 ? '::' : '0.0.0.0')
+}
+
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'
 
 /**

@@ -14,7 +14,7 @@ import {
 } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { type HostsFile, lostNames } from './hosts-file.ts'
-import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint } from './listen-address.ts'
+import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint, takes } from './listen-address.ts'
 import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
@@ -124,6 +124,13 @@ export async function checkConfig(
   const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
   const named = listeners(configFile ?? NO_FILE, found, overrides, explicit, collect)
   const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)
+  const page = parseListen(found.page?.listen ?? '')
+  if (page !== undefined && listen.some((one) => takes(one, page)))
+    collect({
+      file: configFile ?? NO_FILE,
+      path: 'page.listen',
+      message: `${quoted(found.page?.listen ?? '')} is in use for queries ("listen"), so the page could not be opened; name another port`,
+    })
 
   const setFile = found.resolvers === undefined ? defaults.resolversFile : resolve(base, found.resolvers)
   if (setFile === undefined) {

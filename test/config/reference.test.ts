@@ -119,7 +119,7 @@ function reference(): string {
 <!-- Written by test/config/reference.test.ts from src/config/settings.ts: UPDATE_DOCS=1 node build/test/config/reference.test.js -->
 
 The configuration is one JSON file with comments: \`/etc/enigm-dns/config.json\`, or \`--config FILE\`. Every key is optional. An unknown key is an error.
-\`enigm-dns check\` lists every fault with its place and its fix, and everything else that a start would refuse or warn about. [schema/config.schema.json](../schema/config.schema.json) lets an editor check the file.
+\`enigm-dns check\` lists every fault with its place and its fix, and everything else that a start would refuse or warn about, such as a setting that does nothing because another one is missing. [schema/config.schema.json](../schema/config.schema.json) lets an editor check the file.
 "At once" means: half a second after the file is saved, or at \`enigm-dns reload\`. [reload.md](reload.md)
 
 ${settings(all.filter((row) => !isPolicy(row)))}

@@ -226,9 +226,15 @@ const ROWS: readonly Row[] = [
   },
   {
     what: 'page at the address of listen',
-    said: /The page cannot listen on 127\.0\.0\.1:5399/,
-    start: 'warns',
+    said: /page\.listen: "127\.0\.0\.1:5399" is in use for queries/,
+    start: 'refused',
     made: () => ({ page: { listen: LISTEN } }),
+  },
+  {
+    what: 'settings that do nothing',
+    said: /proxies: nothing goes through "tor"[\s\S]*split: one operator gets all names/,
+    start: 'warns',
+    made: () => ({ split: 'by-site', proxies: { tor: { type: 'socks5', address: '127.0.0.1:9050' } } }),
   },
   {
     what: 'a file that a reload needs',

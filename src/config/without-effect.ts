@@ -1,0 +1,204 @@
+import { operatorKey } from '../route.ts'
+import { allowList, isLoopback, parseCidr } from './cidr.ts'
+import { generalSides } from './forwarding.ts'
+import { listenText } from './listen-address.ts'
+import type { Loaded } from './load.ts'
+import { quoted } from './problems.ts'
+import type { Config } from './settings.ts'
+import type { TrustedResolver } from './trusted-set.ts'
+
+/**
+ * Settings that a person wrote and that do nothing, because another setting is missing. None of
+ * them is a fault: names resolve as before. `check` and the log name them, since whoever writes
+ * such a setting relies on it.
+ */
+
+/** One kind of setting without effect. */
+interface Hint {
+  /** The setting. */
+  readonly path: string
+  /** The items of the setting without effect, each as a text; empty: it has its effect. */
+  readonly idle: (setup: Facts) => readonly string[]
+  /** What the person can do, as a sentence. `items`: what `idle` found, separated by commas. */
+  readonly says: (items: string) => string
+}
+
+type Facts = Pick<Loaded, 'config' | 'resolvers' | 'listen'>
+
+/** Makes the result of `idle` for a setting that has one item. */
+const itself = (isIdle: boolean): readonly string[] => (isIdle ? [''] : [])
+
+const HINTS: readonly Hint[] = [
+  {
+    path: 'proxies',
+    idle: ({ config, resolvers }) => {
+      const used = new Set([config.via, ...resolvers.map(({ via = [] }) => via)].flat())
+      return Object.keys(config.proxies)
+        .filter((name) => !used.has(name))
+        .map(quoted)
+    },
+    says: (names) => `nothing goes through ${names}: write the name into "via", or remove the proxy.`,
+  },
+  {
+    path: 'via',
+    idle: ({ config, resolvers }) => itself(config.via.length > 0 && resolvers.every(({ via }) => via !== undefined)),
+    says: () => 'every resolver in use has its own "via" in the trusted set, which replaces this one: remove one of them.',
+  },
+  {
+    path: 'rebinding.allow',
+    idle: ({ config: { rebinding } }) => itself(!rebinding.protect && rebinding.allow.length > 0),
+    says: () => 'private addresses are allowed for all names: set "protect" to true, or remove this.',
+  },
+  {
+    path: 'rebinding.allowAddresses',
+    idle: ({ config: { rebinding } }) => itself(!rebinding.protect && rebinding.allowAddresses.length > 0),
+    says: () => 'private addresses are allowed for all names: set "protect" to true, or remove this.',
+  },
+  {
+    path: 'allowCleartext',
+    idle: ({ config }) => config.allowCleartext.filter((zone) => !cleartextZones(config).has(zone)).map(quoted),
+    says: (zones) => `no rule of "forward" has "cleartext" for ${zones}: add the rule, or remove the zone here.`,
+  },
+  {
+    path: 'split',
+    idle: ({ config, resolvers }) =>
+      itself(config.split !== 'none' && generalSides(config).every((ids) => operatorsOf(ids, resolvers) < 2)),
+    says: () => 'one operator gets all names, so nothing is divided: add resolvers of other operators to "use", or set "none".',
+  },
+  {
+    path: 'transports',
+    idle: ({ config, resolvers }) =>
+      (['odoh', 'doq', 'dnscrypt'] as const)
+        .filter((name) => config.transports.includes(name) && resolvers.every(({ transports }) => transports[name] === undefined))
+        .map(quoted),
+    says: (names) => `no resolver in use offers ${names}: use one that does, or remove the transport.`,
+  },
+  {
+    path: 'transports',
+    idle: ({ config, resolvers }) =>
+      config.transports.includes('odoh')
+        ? []
+        : resolvers.filter(({ transports }) => transports.odoh?.relay !== undefined).map(({ id }) => quoted(id)),
+    says: (ids) => `${ids} has a relay in the trusted set and is asked without it: add "odoh", or remove the relay there.`,
+  },
+  {
+    path: 'odoh.configFetch',
+    idle: ({ config }) => itself(config.odoh.configFetch !== 'proxied' && !config.transports.includes('odoh')),
+    says: () => 'no resolver is asked over Oblivious DoH: add "odoh" to "transports", or remove this.',
+  },
+  {
+    path: 'allowDnscryptCertificates',
+    idle: ({ config }) => itself(config.allowDnscryptCertificates && !config.transports.includes('dnscrypt')),
+    says: () => 'no resolver is asked over DNSCrypt: add "dnscrypt" to "transports", or remove this.',
+  },
+  {
+    path: 'shaping.jitterMs',
+    idle: ({ config: { shaping } }) => itself(shaping.profile !== 'jitter' && shaping.jitterMs !== DEFAULT_JITTER_MS),
+    says: () => 'only the profile "jitter" uses it: choose that profile, or remove this.',
+  },
+  {
+    path: 'shaping.profile',
+    idle: ({ config: { shaping } }) => itself(shaping.profile === 'jitter' && shaping.jitterMs === 0),
+    says: () => '"jitter" with a "jitterMs" of 0 delays nothing and hides nothing: raise "jitterMs", or set "off".',
+  },
+  {
+    path: 'cache.persist',
+    idle: ({ config: { cache } }) => itself(cache.persist !== 'off' && cache.maxTtlS === 0),
+    says: () => 'no answer is kept, because "maxTtlS" is 0: raise that, or set "off".',
+  },
+  {
+    path: 'updates',
+    idle: ({ config }) => itself(config.updates !== 'ask' && config.sources === undefined),
+    says: () => 'there are no "sources" whose changes could be applied: add some, or remove this.',
+  },
+  {
+    path: 'lists',
+    idle: ({ config: { lists } }) => itself(lists.length > 0 && lists.every(({ action }) => action === 'allow')),
+    says: () => 'every list allows names, and none blocks any: add a list that blocks, or remove them.',
+  },
+  {
+    path: 'lists',
+    idle: ({ config: { lists } }) =>
+      lists.filter(({ action, reply }) => action === 'allow' && reply !== undefined).map(({ id }) => quoted(id)),
+    says: (ids) => `the list ${ids} allows names, so its "reply" is never sent: remove "reply".`,
+  },
+  {
+    path: 'listen',
+    idle: ({ config, listen }) => {
+      const [four, six] = LOOPBACK.map((own) => config.allowFrom.some((block) => overlap(block, own)))
+      const isAdmitted = (address: string) => (address.includes(':') ? six : four) === true
+      return listen.filter(({ address }) => isLoopback(address) && !isAdmitted(address)).map(listenText)
+    },
+    says: (places) =>
+      `only this host can ask at ${places}, and "allowFrom" does not have its address: add "127.0.0.0/8" and "::1/128" to "allowFrom", or listen elsewhere.`,
+  },
+  {
+    path: 'allowFrom',
+    idle: ({ config: { allowFrom }, listen }) => {
+      const beyond = positions(allowFrom, (block) => !LOOPBACK.some((own) => overlap(block, own)))
+      return beyond.length < allowFrom.length && listen.every(({ address }) => isLoopback(address)) ? beyond : []
+    },
+    says: (items) =>
+      `only this host can reach the addresses of "listen", so item ${items} has no effect: add an address to "listen", or remove it.`,
+  },
+  {
+    path: 'views',
+    idle: ({ config: { views } }) =>
+      views
+        .filter(({ use, forward, answers, lists }) => [use, forward, answers, lists].every((own) => own === undefined))
+        .map(({ id }) => quoted(id)),
+    says: (ids) =>
+      `the view ${ids} has no "use", "forward", "answers" or "lists", so its clients get what all others get: add one, or remove it.`,
+  },
+  {
+    path: 'views',
+    idle: ({ config: { views, allowFrom } }) => {
+      if (allowFrom.length * views.reduce((sum, { clients }) => sum + clients.length, 0) > MOST_COMPARED) return []
+      return views
+        .filter(({ clients }) => clients.every((block) => !allowFrom.some((own) => overlap(block, own))))
+        .map(({ id }) => quoted(id))
+    },
+    says: (ids) => `"allowFrom" has no client of the view ${ids}, so they get no answers: add them there, or remove the view.`,
+  },
+]
+
+const DEFAULT_JITTER_MS = 20
+/** Pairs of blocks that are compared at a start: 2,000 take about 20 ms. */
+const MOST_COMPARED = 2000
+const LOOPBACK = ['127.0.0.0/8', '::1/128'] as const
+
+/** The settings of a configuration that do nothing, one sentence for each kind. */
+export function settingsWithoutEffect(setup: Facts): readonly string[] {
+  return HINTS.flatMap(({ path, idle, says }) => {
+    const items = idle(setup)
+    return items.length === 0 ? [] : [`${path}: ${says(listed(items))}`]
+  })
+}
+
+/** At most this many items are named in a sentence. */
+const MOST_NAMED = 8
+
+function listed(items: readonly string[]): string {
+  const more = items.length - MOST_NAMED
+  return `${items.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+function cleartextZones({ forward, views }: Config): ReadonlySet<string> {
+  const rules = [...forward, ...views.flatMap((view) => view.forward ?? [])]
+  return new Set(rules.filter(({ cleartext }) => cleartext !== undefined).map(({ zone }) => zone))
+}
+
+function operatorsOf(ids: readonly string[], resolvers: readonly TrustedResolver[]): number {
+  return new Set(resolvers.filter(({ id }) => ids.includes(id)).map(({ id, operator = id }) => operatorKey(operator))).size
+}
+
+/** Whether two blocks have an address in common: then one of them contains the other one. */
+function overlap(one: string, other: string): boolean {
+  const [a, b] = [parseCidr(one), parseCidr(other)]
+  return a !== undefined && b !== undefined && (allowList([one])(b.address) || allowList([other])(a.address))
+}
+
+/** The positions of the items for which `isIdle` holds, from 0. */
+function positions<Item>(items: readonly Item[], isIdle: (item: Item) => boolean): readonly string[] {
+  return items.flatMap((item, at) => (isIdle(item) ? [String(at)] : []))
+}
