@@ -252,7 +252,7 @@ function withInherited(
 function keylessTargets(
   { transports, odoh, via }: ConfigFile,
   resolvers: readonly TrustedResolver[],
-  { ids }: SetReading,
+  { indexOf }: SetReading,
   file: string,
 ): readonly Problem[] {
   if (!transports.includes('odoh') || odoh.configFetch === 'direct') return []
@@ -260,7 +260,7 @@ function keylessTargets(
   const keyless = withoutHop.filter((resolver) => resolver.transports.odoh?.config === undefined)
   return keyless.map(({ id }) => ({
     file,
-    path: `resolvers[${[...ids].indexOf(id)}].transports.odoh`,
+    path: `resolvers[${indexOf.get(id) ?? 0}].transports.odoh`,
     message:
       'has no "config", the key of the resolver; copy the base64 of https://RESOLVER/.well-known/odohconfigs into it, name proxies in "via", or set "odoh": { "configFetch": "direct" } in the configuration, which shows your address to the resolver',
   }))

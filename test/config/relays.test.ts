@@ -89,6 +89,9 @@ t.test('a key that is neither pinned nor may be fetched is an error, unless ODoH
   t.strictSame((await check(t, unpinned, relays, proxied)).problems, [], 'over a proxy it is fetched')
   const direct = [unpinned[0] ?? {}, { ...unpinned[1], via: [] }]
   t.match((await check(t, direct, relays, proxied)).problems, [why], 'but not past it')
+  const nameless = { ...target(), id: undefined }
+  const found = (await check(t, [nameless, nameless, ...unpinned], relays, { transports: ['odoh'], use: ['target'] })).problems
+  t.match(found.at(-1), /^resolvers\[3\]\.transports\.odoh: has no "config"/, 'entries without an id are counted too')
 })
 
 t.test('policy takes the transport by its name', async (t) => {
