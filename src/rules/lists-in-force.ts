@@ -64,9 +64,11 @@ export class ListsInForce {
   #waiting: (() => void)[] | undefined = []
 
   /**
-   * `clientsChanged` is called during a swap if the old or the new lists have rules about clients,
-   * when the new rules are set and the new plan is not yet. It gets the address ranges of the new
-   * rules (empty if only the old lists had some).
+   * `clientsChanged` is called during a swap if the old or the new lists have rules about clients.
+   * It gets the address ranges of the new rules (empty if only the old lists had some). It must not
+   * use this object, because the plan is still the old one. It is called before the version of the
+   * rules changes, so that the ranges are on their way to the worker threads when these see the
+   * change.
    */
   constructor(version: RulesVersion, clientsChanged: (ranges: readonly ClientRange[]) => void = () => {}) {
     this.#version = version
@@ -157,8 +159,8 @@ export class ListsInForce {
 
   /**
    * The list that blocks an answer for a view, because of an alias target, a service target or an
-   * address in it; undefined: none does. If a rule allows the name of the question, its answer is
-   * not blocked.
+   * address in it; undefined: none does. `name` at `at` is the name of the question (wire form,
+   * lower-case). If a rule allows it, its answer is not blocked.
    */
   ofAnswer(wire: Uint8Array, name: Uint8Array, at: number, view: number): Blocking | undefined {
     const rules = this.#rules
@@ -169,7 +171,7 @@ export class ListsInForce {
     return this.#blockingOf(group)
   }
 
-  /** Whether a cached answer may be used for a view. The question of `wire` follows its header. */
+  /** Whether a cached answer may be used for a view. The name of its question is lower-case. */
   allows(wire: Uint8Array, view: number): boolean {
     return this.ofName(wire, HEADER_OCTETS, view) === undefined && this.ofAnswer(wire, wire, HEADER_OCTETS, view) === undefined
   }

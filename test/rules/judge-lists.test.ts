@@ -188,6 +188,25 @@ t.test('rules about clients: an answer to a blocked client is not for others, no
   t.end()
 })
 
+t.test('rules about clients: worker threads get the ranges before they can see that the rules changed', (t) => {
+  const version = new RulesVersion()
+  const seen: string[] = []
+  const lists = new ListsInForce(version, (ranges) => seen.push(`${ranges.length} at ${version.current}`))
+  const built = buildLists(
+    [{ id: 'zone', path: join(t.testdir({ zone: CLIENT_ZONE }), 'zone'), format: 'auto', action: 'block' }],
+    Buffer.alloc(8, 3),
+  )
+  if ('faults' in built) throw new Error(JSON.stringify(built.faults))
+  const plan = { lists: [{ id: 'zone', reply: undefined }], sets: [Uint8Array.of(1)] }
+  lists.swap(built, plan)
+  lists.replan(plan)
+  lists.swap(undefined, { lists: [], sets: [] })
+  lists.swap(undefined, { lists: [], sets: [] })
+  t.strictSame(seen, ['4 at 0', '0 at 2'])
+  t.equal(version.current, 4)
+  t.end()
+})
+
 t.test('rules of an RPZ about addresses of answers: of both families, with their own replies, and exceptions', (t) => {
   const { ask, put } = scene(t, {
     zone: `@ SOA a. b. 1 2 3 4 5
