@@ -25,11 +25,16 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
   )
   resolvers(now, counted, gauge, counter)
   gauge('enigm_dns_cache_entries', 'Number of answers in the cache.', [])({}, counted.cache.entries)
-  gauge('enigm_dns_cache_bytes', 'What they take.', [])({}, counted.cache.bytes)
-  gauge('enigm_dns_cache_max_bytes', 'What they may take.', [])({}, counted.cache.maxBytes)
+  gauge('enigm_dns_cache_bytes', 'Memory in use, in octets.', [])({}, counted.cache.bytes)
+  gauge('enigm_dns_cache_max_bytes', 'The limit of that memory, in octets.', [])({}, counted.cache.maxBytes)
   const { hits, misses } = counted.cache
-  if (hits !== undefined) counter('enigm_dns_cache_hits_total', 'Queries answered from memory.', [])({}, hits)
-  if (misses !== undefined) counter('enigm_dns_cache_misses_total', 'Queries asked upstream.', [])({}, misses)
+  if (hits !== undefined) counter('enigm_dns_cache_hits_total', 'Queries answered from the cache.', [])({}, hits)
+  if (misses !== undefined)
+    counter(
+      'enigm_dns_cache_misses_total',
+      'Queries that the cache did not answer, also blocked and failed ones and those with a local answer.',
+      [],
+    )({}, misses)
   listMetrics(now, counted, gauge, counter)
   const plaintext = counter('enigm_dns_plaintext_total', 'Cleartext DNS packets that left the host, by cause.', ['cause'])
   for (const [cause, count] of Object.entries(now.plaintext)) plaintext({ cause }, count)
