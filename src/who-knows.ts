@@ -175,8 +175,8 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
 
 /**
  * The first hops without a configured operator. The operator of the resolver may run such a hop. If
- * the hop is a program on this host, it may connect to the resolver directly, which then gets the
- * address. Hops that isolate operators (Tor) are not counted.
+ * the hop is a program on this host, it may connect to the resolver directly instead of through its
+ * network; the resolver then gets the address. Hops that isolate operators (Tor) are not counted.
  */
 export function strangers(paths: readonly QueryPath[]): readonly string[] {
   const first = paths.flatMap(({ hops }) => hops.slice(0, 1))

@@ -7,7 +7,7 @@ import { MOST, MOST_AUC, MOST_MARKED } from './gates.ts'
 import { PACED } from './line-up.ts'
 import type { Results } from './results.ts'
 
-/** One thing that an observer may look at: what it told of it, and whether that is hidden. */
+/** One thing that an observer may look at: what it revealed, and whether that is hidden. */
 interface Finding {
   readonly what: string
   readonly cells: readonly { readonly profile: PacedProfile; readonly text: string; readonly hidden: boolean }[]
@@ -86,7 +86,7 @@ export function hiddenTable(results: Results): string {
 export function notHidden(results: Results): string {
   return PACED.map((profile) => {
     const open = findings(results).flatMap(({ what, cells }) =>
-      cells.flatMap((cell) => (cell.profile === profile && !cell.hidden ? [`${what} (${cell.text})`] : [])),
+      cells.flatMap((cell) => (cell.profile === profile && !cell.hidden ? [`${what}: ${cell.text}`] : [])),
     )
     return `- \`${profile}\` does not hide: ${open.length === 0 ? 'nothing that the bench measures' : open.join('; ')}.`
   }).join('\n')

@@ -75,7 +75,7 @@ Exit codes:
 Examples:
   $ enigm-dns status                      one screen, worst first
   $ enigm-dns status --watch              redrawn when something changes
-  $ enigm-dns status --json | jq .state   for programs; never overstates the protection
+  $ enigm-dns status --json | jq .state   for programs; never "protected" if the document is not current
   $ enigm-dns status --verify --key status.pub    checks that the holder of that key wrote it; else exit code 4
   $ enigm-dns status --paths              who can know your address, the names, the times and the sizes
   $ enigm-dns status --redact             states and reason codes only: safe to share

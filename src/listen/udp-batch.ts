@@ -15,8 +15,8 @@ import { growBuffers, inFlightLimit, listenUdp, literalLookup, packetHandler } f
 const SLOTS = 64
 /**
  * No honest query is nearly as long. The kernel cuts longer ones, and they get no reply. These are
- * 33 lines of the CPU's cache. With 32 all slots would begin in the same two sets of its first
- * level, and evict each other.
+ * 33 cache lines of the CPU. With 32, all slots would begin in the same two sets of its L1 cache,
+ * and evict each other.
  */
 const QUERY_OCTETS = 2112
 /**

@@ -70,16 +70,16 @@ const resolver = v.object({
   authenticated: v.pipe(
     v.nullable(v.picklist([...PROOFS_OF_IDENTITY, 'no'])),
     described(
-      'How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a DNSCrypt certificate.',
+      'How the peer of the latest answer or handshake proved its identity; null: none yet. provider-key: by a DNSCrypt certificate that its pinned provider key signed.',
     ),
   ),
-  tlsVersion: textOrNull('The TLS version of the connection of the latest answer or handshake.'),
-  cipher: v.optional(textOrNull('The cipher of that connection, by its OpenSSL name.')),
-  group: v.optional(textOrNull('The group of its key exchange; null: none yet, or Node does not report it.')),
-  certificateUntil: v.optional(timeOrNull('Until when the certificate of that connection is valid.')),
+  tlsVersion: textOrNull('The TLS version of the connection over `transport`.'),
+  cipher: v.optional(textOrNull('The cipher of the connection over `transport`, by its OpenSSL name.')),
+  group: v.optional(textOrNull('The key exchange group of the connection over `transport`; null: none yet, or Node does not report it.')),
+  certificateUntil: v.optional(timeOrNull('Until when the certificate of the connection over `transport` is valid.')),
   resumed: v.pipe(
     v.nullable(v.boolean()),
-    described('Whether that connection resumed a TLS session. If so, the proof is that of the earlier connection.'),
+    described('Whether the connection over `transport` resumed a TLS session. If so, the proof is that of an earlier connection.'),
   ),
   padding: v.pipe(
     v.object({
@@ -91,7 +91,7 @@ const resolver = v.object({
     }),
     described('Padding in both directions.'),
   ),
-  lastHandshakeAt: timeOrNull('When the TLS handshake of that connection was completed.'),
+  lastHandshakeAt: timeOrNull('When a TLS handshake over `transport` was last completed.'),
   lastAnswerAt: timeOrNull('When it last answered.'),
   rttMs: v.pipe(
     v.nullable(
@@ -105,7 +105,7 @@ const resolver = v.object({
             v.array(v.number()),
             v.maxLength(20),
             described(
-              'p50 as heartbeats found it, oldest first. Only values that differ from the previous one are kept, in whole milliseconds and without times.',
+              'The p50 at earlier heartbeats, oldest first, in whole milliseconds. Only values that differ from the previous one are kept. Their times are not.',
             ),
           ),
         ),
@@ -200,7 +200,11 @@ export const statusDocument = v.object({
       bytes: count('Memory in use.'),
       maxBytes: count('The limit of that memory.'),
       hits: v.optional(count('Queries answered from the cache since the start.')),
-      misses: v.optional(count('Queries that the cache did not answer since the start, also blocked ones and those with a local answer.')),
+      misses: v.optional(
+        count(
+          'Queries that the cache did not answer since the start: also blocked and failed ones, and those with a local or a stale answer.',
+        ),
+      ),
       stale: v.optional(count('Stale answers given since the start (RFC 8767).')),
       renewed: v.optional(count('Answers renewed before they expired, since the start.')),
       overloaded: v.optional(count('Queries rejected since the start because too many were in progress.')),

@@ -69,7 +69,7 @@ export function serviceAccount(user: string): ServiceAccount {
   if (uid === 0 || isAlready(account)) return account
   const who = account.name ?? String(account.uid)
   throw accountRefusal(
-    `only root can switch to "${who}", and this is user ${uid ?? '(without a number)'}: start it as root, or remove "user"`,
+    `only root can switch to "${who}", and the service runs as user ${uid ?? '(without a number)'}: start it as root, or remove "user"`,
   )
 }
 

@@ -25,7 +25,8 @@ export interface Manner {
 /** On-demand links: each query is sent when it comes. */
 export const ON_DEMAND: Manner = { probes: true, asksAgain: true, byLinks: false }
 /**
- * Links that keep schedules. Only the links decide what is sent in addition to client queries. The
+ * Links that keep schedules (docs/shaping.md): they send records of one size at fixed times, and a
+ * cover if no query waits. Only the links decide what is sent in addition to client queries. The
  * result of a query must not be visible on the network.
  */
 export const ON_SCHEDULE: Manner = { probes: false, asksAgain: false, byLinks: false }
@@ -49,8 +50,8 @@ const LONGEST_BACKOFF_MS = 54_000
 const OUTLIER_MS = 10
 
 /**
- * The recent health of one path: a transport, or a whole resolver. It is pure state, without clock
- * and timers. Its owner reports what happened, and when.
+ * The recent health of one transport, or of a whole resolver; here both are called path. It is pure
+ * state, without clock and timers. Its owner reports what happened, and when.
  */
 export class PathHealth {
   /** The failures in a row that counted (see `failed`). 0: healthy. */

@@ -261,7 +261,7 @@ if (isRoot && insideNamespace(t, import.meta.url)) {
     const s = await run(t, dir, { stateDir: 'own/state', statusFile: 'own/status.json', listen: ['127.0.0.1:5353'] }, { under: other })
     t.match(
       [s.child.exitCode, s.log()],
-      [2, /^user: only root can switch to "61234", and this is user 61236: start it as root, or remove "user"\.$/m],
+      [2, /^user: only root can switch to "61234", and the service runs as user 61236: start it as root, or remove "user"\.$/m],
     )
   })
 
