@@ -25,7 +25,8 @@ export interface ProvenList extends ReadList {
 
 /**
  * A list, or a clause that says why there is none. `absent`: none was kept yet. `unproven`: its
- * signature is missing, wrong, made with another key, or older than an earlier one.
+ * signature is missing, wrong, made with another key, older than that of the last accepted list, or
+ * without a time although the last one had a time.
  */
 export type ListReading =
   | { readonly list: ProvenList; readonly refused?: never }
@@ -45,8 +46,8 @@ export interface RawList {
 }
 
 /**
- * Checks a list from a source: its signature, the name in the signature, and that it is not older
- * than an earlier one. It must hold at least one entry. Nothing is written.
+ * Checks a list from a source: its signature, the file name in the signature, and that it is not
+ * older than the last accepted list. It must hold at least one usable entry. Nothing is written.
  */
 export function judgeList(source: ListSource, raw: RawList, stateDir: string): ListReading {
   const seen = seenTimes(stateDir)
@@ -56,7 +57,7 @@ export function judgeList(source: ListSource, raw: RawList, stateDir: string): L
   const found = provenBy(source, raw, key, seen)
   if (found.refused !== undefined) return { refused: found.refused, unproven: true }
   const list = readList(raw.data, source.id)
-  if (list.entries.length === 0) return { refused: 'holds no entry that a set may hold' }
+  if (list.entries.length === 0) return { refused: 'holds no entry that can be used' }
   return { list: { ...list, signedS: found.timestampS } }
 }
 
@@ -64,20 +65,21 @@ const UNKNOWN_TIMES =
   'cannot be compared with earlier ones, because signed.json in the state directory is damaged or belongs to another user; remove it'
 
 function provenBy(source: ListSource, { data, signature }: RawList, key: MinisignKey, seen: SeenTimes): Proven {
-  return proven({ data, signature, key, fileName: fileNameIn(source), source: seenAs(source) }, seen)
+  return proven({ data, signature, key, fileName: signedName(source), source: sourceName(source) }, seen)
 }
 
-/** The key under which the signing time of a source is remembered. */
-const seenAs = ({ id }: ListSource) => `source:${id}`
+/** The name under which the signing time of a source is remembered (`SeenTimes`). */
+const sourceName = ({ id }: ListSource) => `source:${id}`
 
-function fileNameIn({ url, file = '' }: ListSource): string {
+/** The name of the list. If its signature names a file, it must be this one. */
+function signedName({ url, file = '' }: ListSource): string {
   return url === undefined ? basename(file) : fileNameOf(url)
 }
 
 /**
  * Writes a list that `judgeList` accepted, and remembers its signing time. Throws the system's
- * error. If the process ends between both, the list is newer than the remembered time, which is no
- * rollback.
+ * error. If the process ends between the two writes, the list is newer than the remembered time;
+ * the next check accepts that.
  */
 export function keepList(source: ListSource, { data, signature = '' }: RawList, signedS: number | undefined, stateDir: string): void {
   const path = keptFile(stateDir, source)
@@ -87,7 +89,7 @@ export function keepList(source: ListSource, { data, signature = '' }: RawList, 
   makeDirectory(dirname(path), 0o700)
   replaceFile(path, Buffer.concat([length, head, data]), 0o600)
   const key = minisignKey(source.minisignKey)
-  if (key !== undefined && signedS !== undefined) seenTimes(stateDir)?.accept(key, seenAs(source), signedS)
+  if (key !== undefined && signedS !== undefined) seenTimes(stateDir)?.accept(key, sourceName(source), signedS)
   giveToOwner(stateDir, [dirname(path), path, join(stateDir, 'signed.json')])
 }
 
@@ -98,7 +100,7 @@ function giveToOwner(stateDir: string, paths: readonly string[]): void {
   for (const path of paths) if (statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })
 }
 
-/** The last good copy of a source. It is checked like a new list. Never throws. */
+/** Reads the last good copy of a source, and checks it like a new list. Never throws. */
 export function keptList(source: ListSource, stateDir: string): ListReading {
   try {
     const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFile)
@@ -113,7 +115,10 @@ export function keptList(source: ListSource, stateDir: string): ListReading {
   }
 }
 
-/** Reads a list and its signature from files. A text is a clause that says why this failed. */
+/**
+ * Reads a list, and its signature from the .minisig file beside it. Returns a clause if the list
+ * cannot be read.
+ */
 export function fileList(file: string): RawList | string {
   try {
     const data = readSmall(file, MAX_LIST_OCTETS, anyOwner)

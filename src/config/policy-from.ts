@@ -46,7 +46,7 @@ export async function signedPolicy(
     signature: signatureOf(`${file}.minisig`),
     key,
     fileName: basename(file),
-    source: SEEN_AS,
+    source: SOURCE_NAME,
   }
   const found = proven(signed, seen)
   if (found.refused !== undefined) {
@@ -59,12 +59,13 @@ export async function signedPolicy(
   return undefined
 }
 
-const SEEN_AS = 'policyFrom'
+/** The name under which the signing time of the policy is remembered (`SeenTimes`). */
+const SOURCE_NAME = 'policyFrom'
 
 /** Remembers the signing time of the policy in force. Older policies are refused from now on. */
 export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: number | undefined, stateDir: string): boolean {
   const key = minisignKey(keyText)
-  return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SEEN_AS, signedS) === true
+  return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SOURCE_NAME, signedS) === true
 }
 
 /**
