@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { chosenBy } from './choosing.ts'
-import { canonical, isAll, isLoopback } from './cidr.ts'
+import { canonical, isLoopback, isUnspecified } from './cidr.ts'
 import type { CollectProblem, SetReading } from './documents.ts'
 import { type ForwardRule, serverOf } from './forwarding.ts'
 import { listenText, parseListen, type SocketAddress } from './listen-address.ts'
@@ -8,7 +8,7 @@ import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
-/** The files that problems name. */
+/** The files that messages name. */
 interface FileNames {
   readonly configFile: string
   readonly setFile: string
@@ -18,17 +18,19 @@ interface FileNames {
 export interface Chosen {
   /** For general names of clients without a view. */
   readonly general: readonly TrustedResolver[]
-  /** All resolvers in use: the general ones, then those for zones and views, each once. */
+  /** All resolvers in use, each once: the general ones, those of views, those for zones. */
   readonly all: readonly TrustedResolver[]
 }
 
 /**
- * Chooses the resolvers to use: those that `use`, the views and the forward zones name. They must
- * exist and be reachable. Without `use`, general names go to every enabled resolver that shares a
- * transport with the configuration and is not reserved for a zone.
+ * Chooses the resolvers to use: those that `use`, the views and the forward zones name. Each must
+ * be in the set, offer a configured transport, and have an address unless it offers ODoH;
+ * otherwise a problem is collected. Without `use`, general names go to every enabled resolver that
+ * offers a configured transport and is not reserved for a zone. `setReadable`: whether the set
+ * could be read and parsed. If not, nothing is chosen.
  */
-export function choose(files: FileNames, config: ConfigFile, set: SetReading, readable: boolean, collect: CollectProblem): Chosen {
-  if (!readable) return { general: [], all: [] }
+export function choose(files: FileNames, config: ConfigFile, set: SetReading, setReadable: boolean, collect: CollectProblem): Chosen {
+  if (!setReadable) return { general: [], all: [] }
   const named = (ids: readonly string[], path: string) => namedResolvers(ids, path, files, config, set, collect)
   const ofRules = (rules: readonly ForwardRule[], path: string) => rules.flatMap(({ to = [] }, i) => named(to, `${path}[${i}].to`))
   const zones = [
@@ -40,11 +42,15 @@ export function choose(files: FileNames, config: ConfigFile, set: SetReading, re
   return { general, all: [...new Set([...general, ...views, ...zones])] }
 }
 
-function shares(resolver: TrustedResolver, { transports }: ConfigFile): boolean {
+/** Whether the resolver offers one of the configured transports. */
+function offersConfigured(resolver: TrustedResolver, { transports }: ConfigFile): boolean {
   return transports.some((transport) => offers(resolver, transport))
 }
 
-/** The resolvers for general names: those that `use` names or describes, else every enabled one. */
+/**
+ * The resolvers for general names: those that `use` names or describes. Without `use`, every
+ * enabled one that no forward zone names.
+ */
 function generalResolvers(
   files: FileNames,
   config: ConfigFile,
@@ -54,8 +60,8 @@ function generalResolvers(
 ): readonly TrustedResolver[] {
   if (config.use === undefined) return everyEnabled(files, config, set, zones, collect)
   if (Array.isArray(config.use)) return namedResolvers(config.use, 'use', files, config, set, collect)
-  // A resolver that is reserved for a zone is not chosen for other names because of its claims.
-  const offered = set.sound.filter((resolver) => shares(resolver, config) && !zones.includes(resolver))
+  // A query in `use` never selects a resolver that is reserved for a zone.
+  const offered = set.sound.filter((resolver) => offersConfigured(resolver, config) && !zones.includes(resolver))
   const { chosen, problem } = chosenBy(config.use, offered)
   if (problem !== undefined && set.whole)
     collect({ file: files.configFile, path: 'use', message: `${problem}; ask for less, or add resolvers to ${files.setFile}` })
@@ -69,7 +75,7 @@ function everyEnabled(
   zones: readonly TrustedResolver[],
   collect: CollectProblem,
 ): readonly TrustedResolver[] {
-  const enabled = set.sound.filter((resolver) => resolver.enabled && shares(resolver, config))
+  const enabled = set.sound.filter((resolver) => resolver.enabled && offersConfigured(resolver, config))
   const chosen = enabled.filter((resolver) => !zones.includes(resolver))
   if (chosen.length > 0 || !set.whole) return chosen
   const message =
@@ -99,17 +105,17 @@ function namedResolvers(
       if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
       return []
     }
-    if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !shares(resolver, config)) {
-      collect({ ...where, message: `${quoted(id)} names no relay; add one in its transports.odoh, as in "relay": "ID"` })
+    if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !offersConfigured(resolver, config)) {
+      collect({ ...where, message: `${quoted(id)} names no relay for ODoH; add one in its transports.odoh, as in "relay": "ID"` })
       return []
     }
-    if (shares(resolver, config) && resolver.addresses.length === 0 && !('odoh' in resolver.transports)) {
+    if (offersConfigured(resolver, config) && resolver.addresses.length === 0 && !('odoh' in resolver.transports)) {
       collect({ ...where, message: `${quoted(id)} has no address yet; run: enigm-dns resolvers pin ${id}` })
       return []
     }
-    if (shares(resolver, config)) return [resolver]
+    if (offersConfigured(resolver, config)) return [resolver]
     const offered = Object.keys(resolver.transports).join(', ')
-    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add that to transports or remove it here` })
+    collect({ ...where, message: `${quoted(id)} offers only ${offered}; add one of these to "transports", or remove ${quoted(id)} here` })
     return []
   })
 }
@@ -132,7 +138,7 @@ export function checkForwarding(
         const own = askedAt(
           config,
           resolvers.find((one) => one.id === id),
-        ).find((server) => listen.some((one) => isReachedAt(one, server)))
+        ).find((server) => listen.some((one) => receives(one, server)))
         if (own === undefined) continue
         const message = `${quoted(id)} is asked at ${listenText(own)}, which is this service itself; correct its address or port in the trusted set`
         collect({ file, path: `${path}[${i}].to[${k}]`, message })
@@ -144,7 +150,7 @@ export function checkForwarding(
         collect({ ...where, message })
       }
       const server = parseListen(serverOf(rule) ?? '')
-      if (server !== undefined && listen.some((own) => isReachedAt(own, server))) {
+      if (server !== undefined && listen.some((own) => receives(own, server))) {
         const message = `${quoted(rule.cleartext)} is this service itself, so queries would return to it; write the address of the server of the zone`
         collect({ ...where, message })
       }
@@ -174,11 +180,11 @@ function askedAt({ transports }: ConfigFile, resolver: TrustedResolver | undefin
   return resolver.addresses.flatMap((address) => ports.map((port) => ({ address, port })))
 }
 
-/** Whether a listener on `own` receives packets that are sent to `server`. */
-function isReachedAt(own: SocketAddress, server: SocketAddress): boolean {
-  if (own.port !== server.port) return false
-  if (canonical(own.address) === canonical(server.address)) return true
-  return isAll(own.address) && (isLoopback(server.address) || ownAddresses().has(canonical(server.address)))
+/** Whether a listener on `listener` receives packets that are sent to `server`. */
+function receives(listener: SocketAddress, server: SocketAddress): boolean {
+  if (listener.port !== server.port) return false
+  if (canonical(listener.address) === canonical(server.address)) return true
+  return isUnspecified(listener.address) && (isLoopback(server.address) || ownAddresses().has(canonical(server.address)))
 }
 
 function ownAddresses(): ReadonlySet<string> {

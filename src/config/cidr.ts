@@ -41,13 +41,13 @@ export function addressOctets(address: string): Uint8Array {
   )
 }
 
-/** The first `prefix` bits of an address, as a text that can be compared. */
+/** The address with all bits after the first `prefix` cleared, as a text that can be compared. */
 export function firstBits(octets: Uint8Array, prefix: number): string {
   const kept = octets.map((octet, i) => octet & (0xff00 >> Math.max(0, Math.min(8, prefix - 8 * i))))
   return Buffer.from(kept).toString('latin1')
 }
 
-/** The error of a block, as a clause with the fix. Undefined: the block is valid. */
+/** Why a block is invalid, as a clause with the fix. Undefined: the block is valid. */
 export function cidrProblem(text: string): string | undefined {
   if (parseCidr(text) !== undefined) return undefined
   const form = 'must be a block of addresses, as in "127.0.0.0/8" or "fd00::/8"'
@@ -62,7 +62,7 @@ export function cidrProblem(text: string): string | undefined {
  * Returns a function that reports whether an address lies in one of the blocks. Mapped addresses
  * (::ffff:a.b.c.d) count as IPv4, because a dual-stack socket reports IPv4 clients in this form. A
  * zone ("%eth0") is ignored. A text that is not an address lies in no block. Invalid blocks are
- * ignored: check them with parseCidr.
+ * ignored; the caller checks them with `parseCidr`. The results are cached.
  */
 export function allowList(cidrs: readonly string[]): (address: string) => boolean {
   const blocks = new BlockList()
@@ -75,22 +75,22 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
     const version = isIP(plain)
     return version !== 0 && blocks.check(plain, version === 4 ? 'ipv4' : 'ipv6')
   }
-  // A check costs 8.6 us, more than the rest of a cache hit.
-  return knownByAddress(check)
+  // A check costs 8.6 us. All the other work of a cache hit costs less.
+  return cachedByAddress(check)
 }
 
-/** Limit of kept results, so that a flood from forged addresses cannot fill the memory. */
-const MOST_KNOWN = 1024
+/** Limit of cached results, so that a flood from forged addresses cannot fill the memory. */
+const MOST_CACHED = 1024
 
-/** Keeps the results of `of` for up to 1024 addresses: clients are few, and send many queries. */
-export function knownByAddress<T extends {}>(of: (address: string) => T): (address: string) => T {
-  const known = new Map<string, T>()
+/** Caches the results of `of` for up to 1024 addresses: clients are few, and send many queries. */
+export function cachedByAddress<T extends {}>(of: (address: string) => T): (address: string) => T {
+  const cached = new Map<string, T>()
   return (address) => {
-    let found = known.get(address)
+    let found = cached.get(address)
     if (found === undefined) {
       found = of(address)
-      if (known.size >= MOST_KNOWN) known.clear()
-      known.set(address, found)
+      if (cached.size >= MOST_CACHED) cached.clear()
+      cached.set(address, found)
     }
     return found
   }
@@ -115,19 +115,20 @@ const LINK_LOCAL_6 = allowList(['fe80::/10'])
  * Whether an address belongs to many hosts: multicast (RFC 5771, RFC 4291 section 2.7) or
  * broadcast.
  */
-export function isGroup(address: string): boolean {
-  return GROUP(address)
+export function isMulticastOrBroadcast(address: string): boolean {
+  return MULTICAST_OR_BROADCAST(address)
 }
-const GROUP = allowList(['224.0.0.0/4', 'ff00::/8', '255.255.255.255/32'])
+const MULTICAST_OR_BROADCAST = allowList(['224.0.0.0/4', 'ff00::/8', '255.255.255.255/32'])
 
-/** Whether an address is unspecified: it means all addresses of its family. */
-export function isAll(address: string): boolean {
-  return ALL(address)
+/** Whether an address is unspecified (0.0.0.0 or ::): it means all addresses of its family. */
+export function isUnspecified(address: string): boolean {
+  return UNSPECIFIED(address)
 }
-const ALL = allowList(['0.0.0.0/32', '::/128'])
+const UNSPECIFIED = allowList(['0.0.0.0/32', '::/128'])
 
 /**
- * The canonical spelling of an address, with its interface. Any other text is returned unchanged.
+ * The canonical spelling of an IPv6 address; its zone stays as it is. Any other text is returned
+ * unchanged: an IPv4 address has only one spelling.
  */
 export function canonical(address: string): string {
   if (isIP(address) !== 6) return address
@@ -135,10 +136,13 @@ export function canonical(address: string): string {
   return new URL(`http://[${plain}]`).hostname.slice(1, -1) + address.slice(plain.length)
 }
 
-/** The IPv4 address inside a mapped one, in any spelling. Any other text is returned unchanged. */
+/**
+ * The IPv4 address in an IPv4-mapped IPv6 address of any spelling. Any other text is returned
+ * unchanged.
+ */
 export function unmapped(address: string): string {
   if (isIPv4(address) || isIP(address) !== 6) return address
-  // Only the URL parser of Node makes addresses canonical: it returns "[::ffff:7f00:1]" for every
+  // In Node only the URL parser normalizes addresses: it returns "[::ffff:7f00:1]" for every
   // spelling of a mapped 127.0.0.1.
   const canonical = new URL(`http://[${withoutZone(address)}]`).hostname
   const found = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(canonical)
@@ -147,10 +151,7 @@ export function unmapped(address: string): string {
   return `${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`
 }
 
-/**
- * The address without its zone (RFC 4007 section 11): `fe80::1%eth0` is `fe80::1` to an access
- * list.
- */
+/** The address without its zone (RFC 4007 section 11): `fe80::1` for `fe80::1%eth0`. */
 export function withoutZone(address: string): string {
   const at = address.indexOf('%')
   return at < 0 ? address : address.slice(0, at)

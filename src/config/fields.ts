@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as v from 'valibot'
 import { isOnion } from '../route.ts'
-import { isAll, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
+import { isLinkLocal6, isMulticastOrBroadcast, isUnspecified, unmapped } from './cidr.ts'
 import { nearest } from './nearest.ts'
 import { quoted } from './problems.ts'
 
@@ -186,8 +186,9 @@ function linkLocalProblem(): string {
 
 function hostProblem(address: string): string | undefined {
   if (isLinkLocal6(address)) return linkLocalProblem()
-  if (isAll(address)) return 'means every address and is not a host; write the address of the resolver'
-  if (isGroup(address)) return 'is a multicast or broadcast address, which TLS cannot reach; write the address of the resolver'
+  if (isUnspecified(address)) return 'means every address and is not a host; write the address of the resolver'
+  if (isMulticastOrBroadcast(address))
+    return 'is a multicast or broadcast address, which TLS cannot reach; write the address of the resolver'
   const four = unmapped(address)
   return four === address ? undefined : `is an IPv4 address in IPv6 form; write "${four}"`
 }

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
-import { addressOctets, cidrProblem, firstBits, isAll, isGroup, parseCidr } from './cidr.ts'
+import { addressOctets, cidrProblem, firstBits, isMulticastOrBroadcast, isUnspecified, parseCidr } from './cidr.ts'
 import { checked, closed, described, distinct, domainName, text } from './fields.ts'
 import { listenProblem, parseListen, sameEndpoint } from './listen-address.ts'
 import { ownAnswersSchema } from './own-answers.ts'
@@ -31,8 +31,8 @@ function serverProblem(server: string): string | undefined {
   if (found === undefined && isIP(server) !== 0) return `must have a port; write "${isIP(server) === 6 ? `[${server}]` : server}:53"`
   if (found === undefined) return 'must be "link" or a numeric ADDRESS:PORT, as in "10.0.0.53:53" or "[fd00::53]:53"'
   if (found.port === 0) return 'must have a port from 1 to 65535'
-  if (isAll(found.address)) return 'means every address and is not a server; write the address of the server'
-  if (isGroup(found.address)) return 'is a multicast or broadcast address; write the address of one server'
+  if (isUnspecified(found.address)) return 'means every address and is not a server; write the address of the server'
+  if (isMulticastOrBroadcast(found.address)) return 'is a multicast or broadcast address; write the address of one server'
   return listenProblem(server)
 }
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { canonical, isGroup, isLinkLocal6, unmapped } from './cidr.ts'
+import { canonical, isLinkLocal6, isMulticastOrBroadcast, unmapped } from './cidr.ts'
 
 /**
  * A numeric address and a port. A listener binds UDP and TCP there. Port 0: the system chooses a
@@ -55,7 +55,7 @@ export function listenProblem(text: string): string | undefined {
   const { address, port } = found
   const mapped = unmapped(address)
   if (mapped !== address) return `is an IPv4 address in IPv6 form; write "${mapped}:${port}"`
-  if (isGroup(address)) return 'is a multicast or broadcast address, which cannot send replies; name an address of this host'
+  if (isMulticastOrBroadcast(address)) return 'is a multicast or broadcast address, which cannot send replies; name an address of this host'
   if (isLinkLocal6(address) && !address.includes('%'))
     return `is link-local and needs its interface; add it, as in "[${address}%eth0]:${port}"`
   return undefined

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { isOnion, MOST_HOPS, type ProxyKind, parsePlace } from '../route.ts'
-import { isAll, isGroup } from './cidr.ts'
+import { isMulticastOrBroadcast, isUnspecified } from './cidr.ts'
 import { authenticationName, checked, closed, described, distinct, spkiPin, text, word } from './fields.ts'
 import { listenProblem, parseListen } from './listen-address.ts'
 import { quoted } from './problems.ts'
@@ -35,8 +35,10 @@ function addressProblem(address: string): string | undefined {
   if (place !== undefined && isOnion(place.host)) return 'is an onion service, which cannot be a proxy; write the address of the proxy'
   if (numeric === undefined) return place === undefined ? formProblem(address) : undefined
   if (numeric.port === 0) return `${FORM}; a port is a number from 1 to 65535`
-  if (isAll(numeric.address)) return 'means every address and is not a host; write the address of the proxy'
-  return isGroup(numeric.address) ? 'is a multicast or broadcast address; write the address of the proxy' : listenProblem(address)
+  if (isUnspecified(numeric.address)) return 'means every address and is not a host; write the address of the proxy'
+  return isMulticastOrBroadcast(numeric.address)
+    ? 'is a multicast or broadcast address; write the address of the proxy'
+    : listenProblem(address)
 }
 
 function formProblem(address: string): string {

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { PlainClient } from '../cleartext/plain-client.ts'
 import type { PlainManner } from '../cleartext/plain-exchange.ts'
 import type { Clock, Random, Timer } from '../clock.ts'
-import { isAll, isGroup, isLoopback, unmapped } from '../config/cidr.ts'
+import { isLoopback, isMulticastOrBroadcast, isUnspecified, unmapped } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { nameFromText } from '../dns/name.ts'
 import { putU16 } from '../dns/octets.ts'
@@ -200,7 +200,7 @@ export class PortalSession implements PortalAnswers {
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const addresses = isIP(host) === 0 ? await this.#addressesOf(host) : [host]
     // A network must not make this host request itself.
-    const address = addresses.find((one) => !isLoopback(unmapped(one)) && !isAll(unmapped(one)) && !isGroup(one))
+    const address = addresses.find((one) => !isLoopback(unmapped(one)) && !isUnspecified(unmapped(one)) && !isMulticastOrBroadcast(one))
     if (address === undefined || this.#closed) return undefined
     return probe({ url, address, signal: this.#aborted.signal })
   }

@@ -1,4 +1,4 @@
-import { knownByAddress } from '../config/cidr.ts'
+import { cachedByAddress } from '../config/cidr.ts'
 import { markedView, type View, viewNumber } from '../resolve.ts'
 import { AddressBlocks } from './address-blocks.ts'
 import type { BuiltLists, ClientRule, RuleGroup } from './list-build.ts'
@@ -37,7 +37,7 @@ export class ClientRules {
 
   /** The views of clients: that of `base`, marked for a client that is exempt or blocked. */
   views(base: ViewOf, setOf: (view: number) => ListSet): ViewOf {
-    return knownByAddress((address) => {
+    return cachedByAddress((address) => {
       const view = base(address)
       const rule = this.of(address, setOf(viewNumber(view)))
       if (rule === undefined) return view
@@ -54,7 +54,7 @@ export function unsharedIn(ranges: readonly ClientRange[], base: ViewOf): ViewOf
   if (ranges.length === 0) return base
   const found = new AddressBlocks<true>()
   for (const { octets, prefix } of ranges) found.set(octets, prefix, true)
-  return knownByAddress((address) => {
+  return cachedByAddress((address) => {
     const view = base(address)
     return found.first(address, (is) => is) === undefined ? view : markedView(view, 'unshared')
   })

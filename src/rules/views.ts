@@ -1,4 +1,4 @@
-import { addressOctets, knownByAddress, parseCidr } from '../config/cidr.ts'
+import { addressOctets, cachedByAddress, parseCidr } from '../config/cidr.ts'
 import { asView, VIEW_OF_ALL, type View } from '../resolve.ts'
 import { AddressBlocks } from './address-blocks.ts'
 
@@ -20,5 +20,5 @@ export function viewsByAddress(views: ViewClients): (address: string) => View {
       if (cidr !== undefined) blocks.set(addressOctets(cidr.address), cidr.prefix, asView(index + 1))
     }
   }
-  return knownByAddress((address) => blocks.first(address, (view) => view) ?? VIEW_OF_ALL)
+  return cachedByAddress((address) => blocks.first(address, (view) => view) ?? VIEW_OF_ALL)
 }

@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { isAll, isGroup, isLinkLocal6, isLoopback, unmapped, withoutZone } from '../config/cidr.ts'
+import { isLinkLocal6, isLoopback, isMulticastOrBroadcast, isUnspecified, unmapped, withoutZone } from '../config/cidr.ts'
 import type { SocketAddress } from '../config/listen-address.ts'
 import { textOf } from '../files/reading.ts'
 import { defaultRoutes4, hostInterfaces } from './network-view.ts'
@@ -73,7 +73,7 @@ const MOST_FILES = 32
 function isElsewhere(address: string, own: ReadonlySet<string>): boolean {
   const plain = unmapped(address)
   if (isIP(plain) === 0 || own.has(withoutZone(plain))) return false
-  return !isLoopback(plain) && !isAll(plain) && !isGroup(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
+  return !isLoopback(plain) && !isUnspecified(plain) && !isMulticastOrBroadcast(plain) && (!isLinkLocal6(plain) || plain.includes('%'))
 }
 
 /** Reads the files in a directory, in the order of their names. */

@@ -163,7 +163,7 @@ t.test('each fault is one problem with path and fix', async (t) => {
     [{ use: [] }, /^use: names no resolver, so no name could be resolved; name one, or delete the line/],
     [{ use: ['quad9', 'nobody'] }, /^use\[1\]: "nobody" is not in .*resolvers\.json; name one of: quad9, dns4eu/],
     [{ use: ['quad9'], transports: ['dot'], statusFile: '' }, /^statusFile: must be a text of 1 to/],
-    [{ use: ['digitalcourage'], transports: ['doh'] }, /^use\[0\]: "digitalcourage" offers only dot; add that to transports/],
+    [{ use: ['digitalcourage'], transports: ['doh'] }, /^use\[0\]: "digitalcourage" offers only dot; add one of these to "transports"/],
     ['{"a": 1,, }', /^: line 1, column 9: /],
     ['{"workers": 1, "workers": 2}', /^: line 1, column 16: the key "workers" appears twice/],
   ]
