@@ -128,7 +128,7 @@ export function become(account: ServiceAccount): Privileges {
  * nothing.
  */
 export function lostPrivileges(): string | undefined {
-  return withKoffi(linuxCalls) === undefined ? LOST : undefined
+  return withKoffi(linuxCalls) === undefined ? NO_CALLS : undefined
 }
 
 interface LinuxCalls {
@@ -169,7 +169,7 @@ function keepingCapability({ prctl, setCapabilities }: LinuxCalls, account: Serv
   prctl(PR_SET_KEEPCAPS, 0)
   prctl(PR_SET_NO_NEW_PRIVS, 1)
   assertDropped(account)
-  return { ...UNCHANGED, lost: bindsLow ? undefined : LOST }
+  return { ...UNCHANGED, lost: bindsLow ? undefined : NOT_ALLOWED }
 }
 
 /**
@@ -198,12 +198,14 @@ function withoutCapability(account: ServiceAccount): Privileges {
       process.setuid?.(account.uid)
       assertDropped(account)
     },
-    lost: LOST,
+    lost: NO_CALLS,
   }
 }
 
-const LOST =
-  'CAP_NET_BIND_SERVICE cannot be kept here (it needs Linux and the package koffi): a reload cannot open a port below 1024, a restart can'
+const NO_CALLS =
+  'CAP_NET_BIND_SERVICE can be kept only on Linux and with the package koffi: a reload cannot open a port below 1024, a restart can'
+const NOT_ALLOWED =
+  'CAP_NET_BIND_SERVICE is not allowed here: a reload cannot open a port below 1024; allow it in the unit (CapabilityBoundingSet) or for the container (--cap-add NET_BIND_SERVICE)'
 
 function takeGroups({ gid, groups }: ServiceAccount): void {
   process.setgroups?.([gid, ...groups])
