@@ -96,6 +96,7 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
 
   get ready(): boolean {
     this.#dropIfSilent()
+    this.#drainIfSpent()
     return this.#pool.current?.carrier.cells.ready === true
   }
   get doubtful(): boolean {
@@ -206,6 +207,12 @@ export class CellLink<P extends Protection> implements ScheduledLink<P>, Renewab
     const afterMs = Math.max(SILENCE_MS, SILENT_RTTS * (this.#smoothedRttMs ?? 0))
     if (this.#tools.clock.nowMs() - sinceMs >= afterMs)
       this.#pool.drop(current, new EnigmError('connection-lost', 'the resolver went silent'))
+  }
+
+  /** Closes a connection on which the peer accepts nothing more. The next slot dials. */
+  #drainIfSpent(): void {
+    const { current } = this.#pool
+    if (current?.carrier.cells.spent === true) this.#pool.drain(current)
   }
 
   /** No reply is pending. Closes after the idle time, or at once if the connection drains. */

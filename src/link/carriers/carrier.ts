@@ -132,6 +132,8 @@ export interface Cells {
   readonly ready: boolean
   /** Whether the last request has records left to send. Nothing else can be sent before them. */
   readonly unfinished: boolean
+  /** Whether the peer accepts no more data although it owes no reply. */
+  readonly spent: boolean
   /** How many octets a request has that fills `records` records. */
   octets(records: number): number
   /**

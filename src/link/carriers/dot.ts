@@ -280,6 +280,7 @@ class DotCells implements Cells {
   get ready(): boolean {
     return this.#rest === undefined && this.#isFlushed
   }
+  readonly spent = false
   get unfinished(): boolean {
     return this.#rest !== undefined
   }

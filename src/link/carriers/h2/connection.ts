@@ -222,6 +222,10 @@ class H2Cells implements Cells {
   get unfinished(): boolean {
     return this.#p.sender.unfinished !== undefined
   }
+  get spent(): boolean {
+    const { sender, streams } = this.#p
+    return streams.inFlight === 0 && sender.spent
+  }
   get #left(): boolean {
     const { stream, out } = this.#p
     return stream.writable && stream.writableLength === 0 && !out.full

@@ -109,6 +109,15 @@ export class Sender {
   }
 
   /**
+   * Whether the window of the connection has no room for a cell. Peers exist that never give back
+   * the window for padding (the h2 crate before 0.4.13, and so older servers with hyper). Some
+   * minutes of cells fill it.
+   */
+  get spent(): boolean {
+    return this.#window < (this.cells?.windowOctets ?? 0)
+  }
+
+  /**
    * Whether the peer's windows have room for the next record of the unfinished request. SETTINGS
    * may have reduced the windows since its first record.
    */

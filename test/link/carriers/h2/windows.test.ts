@@ -1,10 +1,17 @@
 import t from 'tap'
+import { systemClock, systemRandom } from '../../../../src/clock.ts'
+import { repadded } from '../../../../src/dns/edns.ts'
+import type { Event } from '../../../../src/events.ts'
 import { FLAG, FRAME, H2, SETTING } from '../../../../src/link/carriers/h2/codes.ts'
 import { leanH2CellCarrier } from '../../../../src/link/carriers/h2/connection.ts'
-import { pause } from '../../../support/link-rig.ts'
+import { createScheduledLink } from '../../../../src/link/create-link.ts'
+import { tlsSessions } from '../../../../src/link/dial/sessions.ts'
+import { requestFor } from '../../../shaping/paced-rig.ts'
+import { endpointAt, pause } from '../../../support/link-rig.ts'
 import { query } from '../../../support/messages.ts'
 import { replyTo } from '../../../support/replies.ts'
-import { frame, GOOD, isLast, numbered, type Peer, reply, type Seen, settings, u32, withScript } from './rig.ts'
+import { freePace } from '../../../support/rules.ts'
+import { authority, frame, GOOD, isLast, numbered, type Peer, reply, type Seen, scripted, settings, u32, withScript } from './rig.ts'
 
 t.test('send windows: of the stream, of the connection, and SETTINGS that change open streams (RFC 9113 section 6.9)', async (t) => {
   const sent = (peer: Peer, id: number) =>
@@ -101,6 +108,10 @@ t.test(
   },
 )
 
+/** DATA without its padding. */
+const unpadded = ({ flags, payload }: Seen) =>
+  (flags & FLAG.padded) === 0 ? payload : payload.subarray(1, payload.length - (payload[0] ?? 0))
+
 t.test('cells: a request of several records stops when SETTINGS narrowed its window, and continues when it is wide again', async (t) => {
   let narrowed: () => void = () => {}
   let widened: () => void = () => {}
@@ -125,10 +136,7 @@ t.test('cells: a request of several records stops when SETTINGS narrowed its win
       await pause(30)
       widened()
       await peer.until(isLast(1))
-      const octets = data(peer).map((s) =>
-        (s.flags & FLAG.padded) === 0 ? s.payload : s.payload.subarray(1, s.payload.length - (s.payload[0] ?? 0)),
-      )
-      peer.socket.write(reply(1, Buffer.concat(octets)))
+      peer.socket.write(reply(1, Buffer.concat(data(peer).map(unpadded))))
     },
     { client: leanH2CellCarrier },
   )
@@ -143,6 +151,39 @@ t.test('cells: a request of several records stops when SETTINGS narrowed its win
   carrier.cells?.more()
   t.ok('wire' in (await outcome))
   await end()
+})
+
+t.test('cells: a peer that gives back no window for padding, as the h2 crate before 0.4.13, gets a new connection', async (t) => {
+  let connections = 0
+  const server = await scripted(async (peer) => {
+    connections++
+    peer.socket.write(settings())
+    let owed = 0
+    for (let id = 1; ; id += 2) {
+      const query = unpadded(await peer.until(isLast(id)))
+      owed += query.length
+      // It counts only what it hands to the program, and reports it in steps of half a window.
+      const update = owed < 32_768 ? Buffer.alloc(0) : frame(FRAME.windowUpdate, 0, 0, u32(owed))
+      if (update.length > 0) owed = 0
+      peer.socket.write(Buffer.concat([update, reply(id, query)]))
+    }
+  })
+  t.teardown(() => server.end())
+  const clock = systemClock()
+  const events: Event[] = []
+  const emit = (event: Event) => void events.push(event)
+  const tools = { clock, dialPace: freePace(clock), random: systemRandom, emit, sessions: tlsSessions(clock) }
+  const link = createScheduledLink(endpointAt(server.port, { ca: authority.certificate }), 'doh', tools)
+  t.teardown(() => link.close())
+  let answered = 0
+  for (let slot = 0; slot < 600 && answered < 500; slot++) {
+    const cell = repadded(requestFor(`n${slot}.example`), 128)
+    if (cell === undefined || !link.ready) await link.open().then(() => pause(2))
+    else if ((await link.exchange(cell, { purpose: 'client', deadlineMs: clock.nowMs() + 1000 })).wire.length > 12) answered++
+  }
+  t.equal(answered, 500)
+  t.equal(connections, 3, 'a connection takes 213 cells')
+  t.match(events.filter(({ type }) => type === 'link.down')[0], { code: 'closed' })
 })
 
 t.test('an answer before the whole question was sent: the rest is not sent', async (t) => {
