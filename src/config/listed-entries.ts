@@ -25,15 +25,17 @@ export interface Gathered {
 }
 
 /**
- * Makes one entry for each name of a list. Stamps below one heading become one entry if they differ
- * only in addresses, or only in transports. Otherwise the second one gets a number. A stamp that
- * repeats another one is left out. The same list always gives the same ids.
+ * Makes entries from the stamps of a list. The id comes from the heading above a stamp, or from the
+ * name in the stamp. Stamps with one id become one entry if they differ only in their addresses, or
+ * only in their transports. Otherwise a number is added to the id of the later one. A stamp that
+ * repeats another one is left out. The same list always gives the same ids. `list`: the name of the
+ * list, for its entries.
  */
 export function entriesOf(listed: readonly ListedStamp[], list?: string): Gathered {
   const entries: SetEntry[] = []
-  const places = new Map<string, number>()
+  const indexes = new Map<string, number>()
   const seen = new Set<string>()
-  const tried = new Map<string, number>()
+  const lastNumbers = new Map<string, number>()
   let repeated = 0
   for (const { name, stamp } of listed) {
     const entry = entryOf(stamp, idOf(name ?? nameOf(stamp)), list)
@@ -43,10 +45,10 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
       continue
     }
     seen.add(content)
-    const at = places.get(entry.value.id)
+    const at = indexes.get(entry.value.id)
     const before = at === undefined ? undefined : entries[at]
     if (at === undefined || before === undefined) {
-      places.set(entry.value.id, entries.length)
+      indexes.set(entry.value.id, entries.length)
       entries.push(entry)
       continue
     }
@@ -55,33 +57,33 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
       entries[at] = merged
       continue
     }
-    const id = unusedId(entry.value.id, (one) => places.has(one), tried)
-    places.set(id, entries.length)
+    const id = unusedId(entry.value.id, (one) => indexes.has(one), lastNumbers)
+    indexes.set(id, entries.length)
     entries.push({ ...entry, value: { ...entry.value, id } })
   }
   return { entries, repeated }
 }
 
 /**
- * An unused id: `id` with the lowest possible number from 2. `tried` remembers the numbers that are
- * in use, by id. Without it, many entries of one name would take quadratic time.
+ * An unused id: `id` with a number, from 2. `lastNumbers` holds the last number given for each id.
+ * Without it, many entries of one name would take quadratic time.
  */
-export function unusedId(id: string, used: (id: string) => boolean, tried: Map<string, number>): string {
+export function unusedId(id: string, used: (id: string) => boolean, lastNumbers: Map<string, number>): string {
   const stem = id.slice(0, 58)
-  for (let n = (tried.get(stem) ?? 1) + 1; ; n++) {
+  for (let n = (lastNumbers.get(stem) ?? 1) + 1; ; n++) {
     const next = `${stem}-${n}`
     if (used(next)) continue
-    tried.set(stem, n)
+    lastNumbers.set(stem, n)
     return next
   }
 }
 
-/** The name of the resolver of a stamp. */
+/** A name for the resolver or relay of a stamp: its host or provider name, else its address. */
 export function nameOf({ hostname, providerName, address = '' }: Stamp): string {
   return hostname ?? providerName?.replace(/^2\.dnscrypt-cert\./, '') ?? address.replaceAll(':', '-')
 }
 
-/** Makes an id from a name. Characters that an id cannot hold become hyphens. */
+/** Makes an id from a name. Characters that an id cannot contain become hyphens. */
 export function idOf(name: string): string {
   const plain = name
     .normalize('NFKD')
@@ -93,8 +95,8 @@ export function idOf(name: string): string {
 }
 
 /**
- * Makes the entry of one stamp. It is not enabled. `list`: the name of the list that holds the
- * stamp.
+ * Makes the entry of one stamp. A resolver is not enabled. `list`: the name of the list that holds
+ * the stamp.
  */
 export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
   const { protocol, port, path, hostname = '', address } = stamp
@@ -142,7 +144,8 @@ export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
 }
 
 /**
- * The claims of a stamp. A property that is not set is no claim: the operator may not have said.
+ * The claims of a stamp. A property that is not set is no claim, because the operator may not have
+ * stated it.
  */
 function claimsOf({ properties }: Stamp): Readonly<Record<string, unknown>> {
   if (properties === undefined) return {}
@@ -157,7 +160,8 @@ const record = (value: unknown) => (typeof value === 'object' && value !== null 
 const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
 /**
- * Joins two entries. Undefined: they differ in more than their addresses or their transports.
+ * Joins two entries that differ only in their addresses, or only in their transports (none in
+ * common). Undefined: they differ in more.
  */
 function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
   const without = ({ kind, value }: SetEntry) => [kind, { ...value, addresses: 0, transports: 0 }]
@@ -165,13 +169,13 @@ function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
   const [ours, theirs] = [record(a.value.transports), record(b.value.transports)]
   if (isSame(ours, theirs)) return { ...a, value: { ...a.value, addresses: [...new Set([...a.value.addresses, ...b.value.addresses])] } }
   const disjoint = Object.keys(theirs).every((name) => !Object.hasOwn(ours, name))
-  const together = isSame(a.value.addresses.toSorted(), b.value.addresses.toSorted())
-  return disjoint && together ? { ...a, value: { ...a.value, transports: { ...ours, ...theirs } } } : undefined
+  const sameAddresses = isSame(a.value.addresses.toSorted(), b.value.addresses.toSorted())
+  return disjoint && sameAddresses ? { ...a, value: { ...a.value, transports: { ...ours, ...theirs } } } : undefined
 }
 
 /**
- * The stamps of an entry: one for each transport and address. Stamps do not exist for every
- * transport.
+ * The stamps of an entry: one for each transport and address. An entry with only a name gets stamps
+ * without an address.
  */
 export function stampsOf({ kind, value }: SetEntry): readonly Stamp[] {
   const claims = record(value.claims)
@@ -191,12 +195,12 @@ export function stampsOf({ kind, value }: SetEntry): readonly Stamp[] {
   }
   return Object.entries(record(value.transports)).flatMap(([name, place]) => {
     const { port, path = '/dns-query', providerName, publicKey } = record(place)
-    const numbered = (fallback: number) => ({ properties, port: Number(port ?? fallback) })
-    if (name === 'dot' || name === 'doq') return of({ protocol: name, ...numbered(853), hostname })
-    if (name === 'doh') return of({ protocol: 'doh', ...numbered(443), hostname, path: String(path) })
-    if (name === 'odoh') return of({ protocol: 'odoh-target', ...numbered(443), hostname, path: String(path) })
+    const withPort = (fallback: number) => ({ properties, port: Number(port ?? fallback) })
+    if (name === 'dot' || name === 'doq') return of({ protocol: name, ...withPort(853), hostname })
+    if (name === 'doh') return of({ protocol: 'doh', ...withPort(443), hostname, path: String(path) })
+    if (name === 'odoh') return of({ protocol: 'odoh-target', ...withPort(443), hostname, path: String(path) })
     if (name === 'dnscrypt')
-      return of({ protocol: 'dnscrypt', ...numbered(443), providerName: String(providerName), publicKey: String(publicKey) })
+      return of({ protocol: 'dnscrypt', ...withPort(443), providerName: String(providerName), publicKey: String(publicKey) })
     return []
   })
 }

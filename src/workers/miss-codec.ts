@@ -2,7 +2,7 @@ import { type Ede, EnigmError, type ErrorCode, isErrorCode } from '../errors.ts'
 import type { Answer, Query, Source, View } from '../resolve.ts'
 import { isTransport } from '../transports.ts'
 
-/** A question for the main thread; `id` is chosen by the worker. */
+/** A question of a worker for the main thread. The worker chooses `id`; the reply repeats it. */
 export interface AskRecord {
   readonly id: number
   readonly query: Query
@@ -11,8 +11,8 @@ export interface AskRecord {
 }
 
 /**
- * The reply to an AskRecord. `agedMs`: the fraction of a second of the answer's age in the main
- * thread's cache, which its TTLs do not show.
+ * The reply to an AskRecord. `agedMs`: the answer's age in the main thread's cache, without its
+ * whole seconds: the TTLs are already reduced by these. `hop`: the name of the hop that failed.
  */
 export type ReplyRecord =
   | { readonly id: number; readonly answer: Answer; readonly agedMs: number }
@@ -30,19 +30,20 @@ const EDNS = 4
 const DNSSEC_OK = 8
 const REFRESH = 16
 /**
- * The sizes and source option of a client's OPT concern only its own reply, which the worker
- * writes: they are not sent to the main thread.
+ * The UDP size in a decoded query. The size and the source option of the client's OPT concern only
+ * its own reply, which the worker writes. So they are not sent to the main thread, and neither are
+ * the query's ID and transport.
  */
 const EDNS_SIZE = 1232
 
 /*
- * One message of plain octets for all misses of a turn. A structured clone of as many objects costs
- * several times as much, because it names every field of every record. Both ends are the same build
- * in one process, so the content is trusted. The question is lower-cased: behind the cache nothing
- * needs the client's spelling.
+ * One message holds all misses of one turn of the event loop, as plain octets. A structured clone
+ * of the same records as objects costs several times as much, because it contains the names of all
+ * fields. Both ends are the same build in one process, so the content is trusted. Questions are
+ * sent in lower case, because nothing behind the cache needs the client's spelling.
  */
 
-/** All `asks` as one message, in a buffer of its own that may be transferred. */
+/** Encodes all `asks` as one message, in a separate buffer that may be transferred. */
 export function encodeAsks(asks: readonly AskRecord[]): Buffer {
   let total = 0
   for (const { query } of asks) total += ASK_HEAD + query.client.address.length + query.question.lower.length
@@ -100,42 +101,43 @@ export function decodeAsks(message: Uint8Array): readonly AskRecord[] {
   return asks
 }
 
-/** All `replies` as one message, in a buffer of its own that may be transferred. */
+/** Encodes all `replies` as one message, in a separate buffer that may be transferred. */
 export function encodeReplies(replies: readonly ReplyRecord[]): Buffer {
+  // For a failure: its code, and the hop. For an answer: its source, and the text of its EDE.
   const texts = replies.map((reply) => ('failed' in reply ? reply.failed : sourceText(reply.answer.from)))
-  const edeTexts = replies.map((reply) => ('failed' in reply ? reply.hop : reply.answer.ede?.text))
+  const details = replies.map((reply) => ('failed' in reply ? reply.hop : reply.answer.ede?.text))
   let total = 0
   replies.forEach((reply, i) => {
-    total += REPLY_HEAD + Buffer.byteLength(texts[i]!) + Buffer.byteLength(edeTexts[i] ?? '')
+    total += REPLY_HEAD + Buffer.byteLength(texts[i]!) + Buffer.byteLength(details[i] ?? '')
     if ('answer' in reply) total += reply.answer.wire.length
   })
   const out = Buffer.allocUnsafeSlow(total)
   let at = 0
   replies.forEach((reply, i) => {
-    at = writeReply(out, at, reply, texts[i]!, edeTexts[i])
+    at = writeReply(out, at, reply, texts[i]!, details[i])
   })
   return out
 }
 
-function writeReply(out: Buffer, head: number, reply: ReplyRecord, text: string, edeText: string | undefined): number {
+function writeReply(out: Buffer, head: number, reply: ReplyRecord, text: string, detail: string | undefined): number {
   const answer = 'answer' in reply ? reply.answer : undefined
   const textLength = out.write(text, head + REPLY_HEAD)
-  const edeAt = head + REPLY_HEAD + textLength
-  const edeLength = edeText === undefined ? 0 : out.write(edeText, edeAt)
+  const detailAt = head + REPLY_HEAD + textLength
+  const detailLength = detail === undefined ? 0 : out.write(detail, detailAt)
   const wire = answer?.wire ?? EMPTY
   const ofNetwork = answer?.ofNetwork === true ? OF_NETWORK : 0
-  const edeFlags = (answer?.ede === undefined ? 0 : HAS_EDE) | (edeText === undefined ? 0 : HAS_EDE_TEXT) | ofNetwork
+  const answerFlags = (answer?.ede === undefined ? 0 : HAS_EDE) | (detail === undefined ? 0 : HAS_EDE_TEXT) | ofNetwork
   out.writeUInt32LE(reply.id, head)
-  out[head + 4] = answer === undefined ? FAILED : edeFlags
+  out[head + 4] = answer === undefined ? FAILED : answerFlags
   out.writeUInt16LE(answer?.rcode ?? 0, head + 5)
   out.writeDoubleLE(answer === undefined || answer.storeS === 'no' ? Number.NaN : answer.storeS, head + 7)
   out.writeFloatLE('agedMs' in reply ? reply.agedMs : 0, head + 15)
   out.writeUInt16LE(answer?.ede?.code ?? 0, head + 19)
-  out.writeUInt16LE(edeLength, head + 21)
+  out.writeUInt16LE(detailLength, head + 21)
   out.writeUInt16LE(textLength, head + 23)
   out.writeUInt32LE(wire.length, head + 25)
-  out.set(wire, edeAt + edeLength)
-  return edeAt + edeLength + wire.length
+  out.set(wire, detailAt + detailLength)
+  return detailAt + detailLength + wire.length
 }
 const EMPTY = new Uint8Array(0)
 
@@ -144,18 +146,18 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
   const m = asBuffer(message)
   const replies: ReplyRecord[] = []
   for (let head = 0; head < m.length; ) {
-    const edeAt = head + REPLY_HEAD + m.readUInt16LE(head + 23)
-    const wireAt = edeAt + m.readUInt16LE(head + 21)
+    const detailAt = head + REPLY_HEAD + m.readUInt16LE(head + 23)
+    const wireAt = detailAt + m.readUInt16LE(head + 21)
     const end = wireAt + m.readUInt32LE(head + 25)
     const id = m.readUInt32LE(head)
-    const text = m.utf8Slice(head + REPLY_HEAD, edeAt)
+    const text = m.utf8Slice(head + REPLY_HEAD, detailAt)
     const flags = m[head + 4]!
-    if ((flags & FAILED) !== 0) replies.push({ id, failed: codeOf(text), ...(wireAt > edeAt && { hop: m.utf8Slice(edeAt, wireAt) }) })
+    if ((flags & FAILED) !== 0) replies.push({ id, failed: codeOf(text), ...(wireAt > detailAt && { hop: m.utf8Slice(detailAt, wireAt) }) })
     else {
       const storeS = m.readDoubleLE(head + 7)
       const ede: Ede = {
         code: m.readUInt16LE(head + 19),
-        ...((flags & HAS_EDE_TEXT) !== 0 && { text: m.utf8Slice(edeAt, wireAt) }),
+        ...((flags & HAS_EDE_TEXT) !== 0 && { text: m.utf8Slice(detailAt, wireAt) }),
       }
       const answer: Answer = {
         wire: m.subarray(wireAt, end),
@@ -172,7 +174,7 @@ export function decodeReplies(message: Uint8Array): readonly ReplyRecord[] {
   return replies
 }
 
-/** "dot quad9" for an upstream: no other source contains a space. */
+/** The text of a source, such as "cache". "dot quad9": an upstream; only this form has a space. */
 function sourceText(from: Source): string {
   return typeof from === 'string' ? from : `${from.transport} ${from.upstream}`
 }
@@ -203,12 +205,12 @@ function isOwnSource(text: string): text is OwnSource {
   return Object.hasOwn(OWN_SOURCES, text)
 }
 
-/** Throws if a word is not in its closed list. */
+/** Throws an EnigmError `internal`: the main thread sent a word that this worker does not know. */
 function unknownWord(of: string, text: string): never {
-  throw new EnigmError('internal', `a worker named no ${of}: ${text}`)
+  throw new EnigmError('internal', `the main thread sent an unknown ${of}: ${text}`)
 }
 
-/** toString calls these slices; Node's type definitions lack them. */
+/** `Buffer.toString` calls these methods, which Node's type definitions lack. */
 type Sliceable = Buffer & { latin1Slice(start: number, end: number): string; utf8Slice(start: number, end: number): string }
 
 function asBuffer(message: Uint8Array): Sliceable {

@@ -92,7 +92,7 @@ t.test('an unknown error code or source is not taken for another', (t) => {
   for (const word of ['toString', 'upstream', '']) {
     const wire = new Uint8Array(12)
     const message = encodeReplies([{ id: 1, answer: { wire, rcode: 0, storeS: 1, from: word as 'cache' }, agedMs: 0 }])
-    t.throws(() => decodeReplies(arrived(message)), { code: 'internal', message: /no source/ })
+    t.throws(() => decodeReplies(arrived(message)), { code: 'internal', message: /unknown source/ })
   }
   t.end()
 })

@@ -6,13 +6,17 @@ import { EnigmError } from '../../errors.ts'
 /**
  * The messages of DNSCrypt version 2 with X25519 and XChaCha20-Poly1305, and of anonymized DNSCrypt
  * (dnscrypt.info/protocol). The construction is that of NaCl's box: the tag comes first and covers
- * only the ciphertext, and the shared secret goes through HChaCha20. All functions here are pure.
+ * only the ciphertext, and the shared secret goes through HChaCha20. Nothing here has state or does
+ * I/O. Only `sessionKeys` uses random numbers.
  */
 
 const KEY_OCTETS = 32
 const TAG_OCTETS = 16
 const NONCE_OCTETS = 24
-/** Octets of the client's half of a nonce. The server draws the other half at random. */
+/**
+ * Octets of the client's half of a nonce. The other half is zero in a query, and chosen by the
+ * server in a reply.
+ */
 export const CLIENT_NONCE_OCTETS = 12
 const MAGIC_OCTETS = 8
 /** Each reply begins with these octets: `r6fnvWj8`. */
@@ -20,7 +24,7 @@ const RESOLVER_MAGIC = Buffer.of(0x72, 0x36, 0x66, 0x6e, 0x76, 0x57, 0x6a, 0x38)
 const REPLY_HEAD_OCTETS = MAGIC_OCTETS + NONCE_OCTETS
 /** The padding ends with this octet and zeros (ISO/IEC 7816-4). */
 const PAD_MARK = 0x80
-/** Padded queries and replies are multiples of this. */
+/** The length of a padded query or reply is a multiple of this. */
 export const PAD_BLOCK = 64
 
 const SIGMA = new Uint32Array([0x61707865, 0x3320646e, 0x79622d32, 0x6b206574])
@@ -42,28 +46,31 @@ function hchacha20(key: Uint8Array, nonce: Uint8Array): Uint8Array {
   return octets
 }
 
-/** The key stream of XChaCha20. Its first 32 octets are the key of Poly1305. */
+/**
+ * The key stream of XChaCha20. Its first 32 octets are the key of Poly1305 (`macKey`); `cipher`
+ * continues after them.
+ */
 function stream(key: Uint8Array, nonce: Uint8Array) {
   const subkey = hchacha20(key, nonce.subarray(0, 16))
-  // Node wants counter and nonce together: 8 octets of counter, 8 of nonce.
+  // Node expects one IV: 8 octets of counter, then 8 of nonce.
   const cipher = createCipheriv('chacha20', subkey, Buffer.concat([Buffer.alloc(8), nonce.subarray(16)]))
-  return { cipher, authenticator: cipher.update(Buffer.alloc(KEY_OCTETS)) }
+  return { cipher, macKey: cipher.update(Buffer.alloc(KEY_OCTETS)) }
 }
 
-/** Encrypts with XChaCha20-Poly1305. `nonce` has 24 octets and must be used once. */
+/** Encrypts with XChaCha20-Poly1305. `nonce` has 24 octets and must never repeat for one key. */
 export function seal(key: Uint8Array, nonce: Uint8Array, plain: Uint8Array): Buffer {
-  const { cipher, authenticator } = stream(key, nonce)
-  const text = cipher.update(plain)
-  return Buffer.concat([poly1305(text, authenticator), text])
+  const { cipher, macKey } = stream(key, nonce)
+  const ciphertext = cipher.update(plain)
+  return Buffer.concat([poly1305(ciphertext, macKey), ciphertext])
 }
 
-/** Decrypts. Undefined: `sealed` was not made with this key and nonce. */
+/** Decrypts. Undefined: `sealed` was not made with this key and nonce, or it was changed. */
 export function open(key: Uint8Array, nonce: Uint8Array, sealed: Uint8Array): Buffer | undefined {
   if (sealed.length < TAG_OCTETS) return undefined
-  const { cipher, authenticator } = stream(key, nonce)
-  const text = sealed.subarray(TAG_OCTETS)
-  if (!timingSafeEqual(poly1305(text, authenticator), sealed.subarray(0, TAG_OCTETS))) return undefined
-  return cipher.update(text)
+  const { cipher, macKey } = stream(key, nonce)
+  const ciphertext = sealed.subarray(TAG_OCTETS)
+  if (!timingSafeEqual(poly1305(ciphertext, macKey), sealed.subarray(0, TAG_OCTETS))) return undefined
+  return cipher.update(ciphertext)
 }
 
 /** Pads `message` to `octets`, which must be more than its length. */
@@ -81,14 +88,17 @@ export function unpadded(plain: Uint8Array): Uint8Array | undefined {
   return end >= 0 && plain[end] === PAD_MARK ? plain.subarray(0, end) : undefined
 }
 
-/** The length of a padded query: a multiple of 64, at least `least`, longer than the message. */
+/**
+ * The length of a padded query: a multiple of 64, at least `least` (a multiple of 64 too), and
+ * longer than the message.
+ */
 export function paddedLength(messageOctets: number, least: number): number {
   return Math.max(least, Math.ceil((messageOctets + 1) / PAD_BLOCK) * PAD_BLOCK)
 }
 
 /**
- * The same over TCP, where a padding has 1 to 256 octets: the next multiple of 256, so that queries
- * of usual names have one length.
+ * The length of a padded query over TCP, where padding has 1 to 256 octets: the next multiple of
+ * 256. So queries of usual names have one length.
  */
 export function tcpPaddedLength(messageOctets: number): number {
   return Math.ceil((messageOctets + 1) / TCP_PADDING) * TCP_PADDING
@@ -97,7 +107,9 @@ const TCP_PADDING = 256
 
 /** The keys of one connection to one server. */
 export interface SessionKeys {
+  /** Encrypts queries and decrypts replies. */
   readonly shared: Uint8Array
+  /** Our public key, which every query contains. */
   readonly clientKey: Uint8Array
 }
 
@@ -130,11 +142,14 @@ export function isSigned(message: Uint8Array, signature: Uint8Array, by: Uint8Ar
   }
 }
 
-/** Makes a query packet. `nonce`: 12 random octets that this connection never used before. */
+/**
+ * Makes a query packet. `magic`: the client magic of the server's certificate. `nonce`: 12 random
+ * octets that this connection has not used before. `octets`: the length of the padded message.
+ */
 export function queryPacket(keys: SessionKeys, magic: Uint8Array, nonce: Uint8Array, message: Uint8Array, octets: number): Buffer {
-  const whole = Buffer.alloc(NONCE_OCTETS)
-  whole.set(nonce)
-  return Buffer.concat([magic, keys.clientKey, nonce, seal(keys.shared, whole, padded(message, octets))])
+  const fullNonce = Buffer.alloc(NONCE_OCTETS)
+  fullNonce.set(nonce)
+  return Buffer.concat([magic, keys.clientKey, nonce, seal(keys.shared, fullNonce, padded(message, octets))])
 }
 
 /** The client's half of the nonce in a reply packet. Undefined: it is not a reply packet. */
@@ -143,17 +158,20 @@ export function nonceOf(packet: Uint8Array): Uint8Array | undefined {
   return packet.subarray(MAGIC_OCTETS, MAGIC_OCTETS + CLIENT_NONCE_OCTETS)
 }
 
-/** The DNS message in a reply packet. Undefined: the packet was not made with these keys. */
+/**
+ * The DNS message in a reply packet. Undefined: it is not a reply packet, was not made with these
+ * keys, or has invalid padding.
+ */
 export function replyIn({ shared }: SessionKeys, packet: Uint8Array): Uint8Array | undefined {
   if (nonceOf(packet) === undefined) return undefined
   const plain = open(shared, packet.subarray(MAGIC_OCTETS, REPLY_HEAD_OCTETS), packet.subarray(REPLY_HEAD_OCTETS))
   return plain === undefined ? undefined : unpadded(plain)
 }
 
-/** Octets of the head that a relay needs before each packet. It says where to send the packet. */
+/** Octets of the head before each packet to a relay. It names the server. */
 export const RELAY_HEAD_OCTETS = 28
 
-/** The head for a relay: fixed octets (the magic), then the address and port of the server. */
+/** The head for a relay: 10 fixed octets, then the address and port of the server. */
 export function relayHead(address: string, port: number): Buffer {
   const head = Buffer.alloc(RELAY_HEAD_OCTETS)
   head.fill(0xff, 0, 8)
