@@ -13,6 +13,7 @@ import {
   removeUnits,
   thisProgram,
   unitFault,
+  unitsFault,
   writeUnits,
 } from '../system/unit-install.ts'
 import { SERVICE_UNIT, SOCKET_UNIT, UNITS } from '../system/units.ts'
@@ -33,6 +34,21 @@ Examples:
   $ sudo enigm-dns service uninstall
 `
 
+/** The command's access to the system; tests replace it. */
+export interface UnitWorld {
+  readonly out: { write(text: string): unknown }
+  readonly err: { write(text: string): unknown }
+  readonly exit: (code: ExitCode) => void
+  readonly isSystemd: () => boolean
+  readonly isRoot: () => boolean
+  readonly program: () => Program
+  /** Whether the program can notify systemd. */
+  readonly notifies: () => boolean
+  /** The directory above /etc and /usr. */
+  readonly root: string
+  readonly systemctl: typeof systemctl
+}
+
 interface Options {
   readonly dryRun?: true
   readonly now?: true
@@ -40,7 +56,8 @@ interface Options {
 }
 
 /** `enigm-dns service`: installs and removes the systemd units. Sets the exit code. */
-export function serviceCommand(): Command {
+export function serviceCommand(world: UnitWorld = thisWorld()): Command {
+  const { exit } = world
   const command = new Command('service')
     .description('install this program as a systemd service, remove it, or show its state')
     .addHelpText('afterAll', HELP)
@@ -48,66 +65,64 @@ export function serviceCommand(): Command {
     .command('install')
     .description('write the units; nothing is started')
     .option('--now', 'start the service too, now and at boot')
-    .option('--dry-run', 'print what would be written')
-    .action((options: Options) => exit(install(options)))
+    .option('--dry-run', 'print what would be written, and why it would be refused; change nothing')
+    .action((options: Options) => exit(install(options, world)))
   command
     .command('uninstall')
     .description('make the system stop using this service, stop it and remove the units')
-    .option('--dry-run', 'print what would be done')
-    .action((options: Options) => exit(uninstall(options)))
+    .option('--dry-run', 'print what would be done, and why it would be refused; change nothing')
+    .action((options: Options) => exit(uninstall(options, world)))
   command
     .command('status')
     .description('show whether it is installed, enabled and running')
     .option('--json', 'print one JSON document')
-    .action((options: Options) => exit(status(options)))
+    .action((options: Options) => exit(status(options, world)))
   return command
 }
 
-function exit(code: ExitCode): void {
-  process.exitCode = code
-}
-
 const lines = (text: string) => `${text.trim().split('\n').map(printable).join('\n')}\n`
-const say = (text: string) => void process.stdout.write(lines(text))
-const complain = (text: string) => void process.stderr.write(lines(text))
+const say = (text: string, { out }: UnitWorld) => void out.write(lines(text))
+const complain = (text: string, { err }: UnitWorld) => void err.write(lines(text))
+
+const NO_SYSTEMD = 'systemd does not run this system: docs/service.md has files for OpenRC and runit.'
 
 /** Why the command cannot run here, as a sentence. */
-function refusal(): string | undefined {
-  if (!isSystemd()) return 'systemd does not run this system: docs/service.md has files for OpenRC and runit.'
-  if (process.geteuid?.() !== 0) return 'Only root can change services: run this with sudo.'
-  return undefined
+function refusal({ isSystemd, isRoot }: UnitWorld): string | undefined {
+  if (!isSystemd()) return NO_SYSTEMD
+  return isRoot() ? undefined : 'Only root can change services: run this with sudo.'
 }
 
-/** Whether the program can notify systemd. */
-const notifies = () => withKoffi(() => true) === true
-
-function install({ dryRun, now }: Options): ExitCode {
-  const packaged = packagedUnit()
+function install({ dryRun, now }: Options, world: UnitWorld): ExitCode {
+  const packaged = packagedUnit(world.root)
   if (packaged !== undefined) {
-    say(`The package already installed it: ${packaged}. Next: sudo enigm-dns system enable`)
+    say(`The package already installed it: ${packaged}. Next: sudo enigm-dns system enable`, world)
     return EXIT.good
   }
-  const program = thisProgram()
-  const units = ownUnits(program, notifies())
-  if (dryRun === true) {
-    for (const [path, text] of units) process.stdout.write(`# ${path}\n${text}\n`)
-    return EXIT.good
-  }
-  const why = refusal()
-  const foreign = foreignUnits(units.keys()).map((path) => `${path} was not written by this program: move it away.`)
-  const faults = why === undefined ? [...programFaults(program), ...foreign] : [why]
-  if (faults.length > 0) {
-    for (const fault of faults) complain(fault)
-    return EXIT.cannotTell
-  }
-  return put(units, program, now === true)
+  const program = world.program()
+  const units = ownUnits(program, world.notifies(), world.root)
+  if (dryRun === true) for (const [path, text] of units) world.out.write(`# ${path}\n${text}\n`)
+  const faults = installFaults(program, units, world)
+  for (const fault of faults) complain(fault, world)
+  if (faults.length > 0) return EXIT.cannotTell
+  return dryRun === true ? EXIT.good : put(units, program, now === true, world)
 }
 
-function put(units: ReadonlyMap<string, string>, program: Program, now: boolean): ExitCode {
+/** Every reason against writing the units, one sentence each. */
+function installFaults(program: Program, units: ReadonlyMap<string, string>, world: UnitWorld): readonly string[] {
+  const why = refusal(world)
+  if (why === NO_SYSTEMD) return [why]
+  const foreign = foreignUnits(units.keys()).map((path) => `${path} was not written by this program: move it away.`)
+  // For another user, the directory of the units is closed anyway.
+  const unwritten = why === undefined ? unitsFault(world.root) : undefined
+  return [why, ...programFaults(program), ...foreign, unwritten].filter((fault) => fault !== undefined)
+}
+
+function put(units: ReadonlyMap<string, string>, program: Program, now: boolean, world: UnitWorld): ExitCode {
+  const { systemctl } = world
   try {
     writeUnits(units)
   } catch (error) {
-    complain(unitFault(error))
+    complain(unitFault(error), world)
     return EXIT.cannotTell
   }
   makeCode(program)
@@ -115,14 +130,15 @@ function put(units: ReadonlyMap<string, string>, program: Program, now: boolean)
   // A running service is restarted, so that it uses the new units and the new program.
   const done = reloaded.code !== 0 ? reloaded : now ? systemctl('enable', '--now', ...UNITS) : systemctl('try-restart', SERVICE_UNIT)
   if (done.code !== 0) {
-    complain(`systemd refused: ${done.stderr.trim()}`)
+    complain(`systemd refused: ${done.stderr.trim()}`, world)
     return EXIT.cannotTell
   }
-  for (const path of units.keys()) say(`wrote ${path}`)
+  for (const path of units.keys()) say(`wrote ${path}`, world)
   say(
     now
       ? 'It runs now and starts at every boot. Next: sudo enigm-dns system enable'
       : 'Nothing was started. Next: sudo enigm-dns system enable, which starts it and makes the system use it',
+    world,
   )
   return EXIT.good
 }
@@ -135,32 +151,33 @@ function makeCode({ node, main }: Program): void {
   spawnSync(node, [join(dirname(main), 'compile.cjs')], { stdio: 'ignore' })
 }
 
-function uninstall({ dryRun }: Options): ExitCode {
-  const packaged = packagedUnit()
+function uninstall({ dryRun }: Options, world: UnitWorld): ExitCode {
+  const { systemctl } = world
+  const packaged = packagedUnit(world.root)
   if (packaged !== undefined) {
-    complain(`${packaged} belongs to a package: sudo apt purge enigm-dns (apt remove keeps the configuration).`)
+    complain(`${packaged} belongs to a package: sudo apt purge enigm-dns (apt remove keeps the configuration).`, world)
     return EXIT.cannotTell
   }
-  const paths = [...ownUnits(thisProgram(), true).keys()]
-  if (dryRun === true) {
-    say(`enigm-dns system disable\nsystemctl disable --now ${UNITS.join(' ')}\nrm ${paths.join(' ')}\nsystemctl daemon-reload`)
-    return EXIT.good
-  }
-  const why = refusal()
+  const paths = [...ownUnits(world.program(), true, world.root).keys()]
+  if (dryRun === true)
+    say(`enigm-dns system disable\nsystemctl disable --now ${UNITS.join(' ')}\nrm ${paths.join(' ')}\nsystemctl daemon-reload`, world)
+  const why = refusal(world)
   if (why !== undefined) {
-    complain(why)
+    complain(why, world)
     return EXIT.cannotTell
   }
-  if (!leaveSystem()) return EXIT.proofFailed
+  if (dryRun === true) return EXIT.good
+  if (!leaveSystem(world)) return EXIT.proofFailed
   systemctl('disable', '--now', ...UNITS)
   const removed = removeUnits(paths)
   systemctl('daemon-reload')
   systemctl('reset-failed', ...UNITS)
-  for (const path of removed) say(`removed ${path}`)
+  for (const path of removed) say(`removed ${path}`, world)
   say(
     removed.length === 0
       ? 'Nothing was installed.'
       : 'Its data stays in /etc/enigm-dns and /var/lib/private/enigm-dns. Remove it with sudo rm -r.',
+    world,
   )
   return EXIT.good
 }
@@ -169,7 +186,7 @@ function uninstall({ dryRun }: Options): ExitCode {
  * Makes the system stop using this service; returns whether that succeeded. As long as the system
  * uses it, no name resolves after the service stops.
  */
-function leaveSystem(): boolean {
+function leaveSystem(world: UnitWorld): boolean {
   const system = (...words: readonly string[]) =>
     spawnSync(process.execPath, [process.argv[1] ?? '', 'system', ...words], { stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' })
   const disabled = system('disable')
@@ -178,23 +195,40 @@ function leaveSystem(): boolean {
   if (!asks) return true
   complain(
     `${(disabled.stderr ?? '').trim()}\nThe system still uses this service, so nothing was removed. See sudo enigm-dns system status.`,
+    world,
   )
   return false
 }
 
-function status({ json }: Options): ExitCode {
+function status({ json }: Options, world: UnitWorld): ExitCode {
   const [service, socket] = [unitState(SERVICE_UNIT), unitState(SOCKET_UNIT)]
   const installed = service.file !== ''
-  if (json === true) process.stdout.write(`${printableJson({ installed, file: service.file || null, service, socket }, 2)}\n`)
-  if (!isSystemd()) {
-    complain('systemd does not run this system.')
+  if (json === true) world.out.write(`${printableJson({ installed, file: service.file || null, service, socket }, 2)}\n`)
+  if (!world.isSystemd()) {
+    complain('systemd does not run this system.', world)
     return EXIT.cannotTell
   }
   if (json === true) return service.active === 'active' ? EXIT.good : EXIT.notAsWished
-  if (!installed) say('not installed. Next: sudo enigm-dns service install')
+  if (!installed) say('not installed. Next: sudo enigm-dns service install', world)
   else {
     const word = (state: typeof service) => `${state.active}, ${state.enabled}`
-    say(`${service.file}\nservice: ${word(service)}${service.pid === 0 ? '' : `, process ${service.pid}`}\nsocket: ${word(socket)}`)
+    say(`${service.file}\nservice: ${word(service)}${service.pid === 0 ? '' : `, process ${service.pid}`}\nsocket: ${word(socket)}`, world)
   }
   return service.active === 'active' ? EXIT.good : EXIT.notAsWished
+}
+
+function thisWorld(): UnitWorld {
+  return {
+    out: process.stdout,
+    err: process.stderr,
+    exit: (code) => {
+      process.exitCode = code
+    },
+    isSystemd,
+    isRoot: () => process.geteuid?.() === 0,
+    program: thisProgram,
+    notifies: () => withKoffi(() => true) === true,
+    root: '',
+    systemctl,
+  }
 }

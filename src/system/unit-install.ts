@@ -3,14 +3,14 @@ import { dirname, join } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { textOf } from '../files/reading.ts'
 import { walk } from '../files/trust.ts'
-import { makeDirectory, remove, replaceFile } from '../files/writing.ts'
+import { directoryFault, makeDirectory, remove, replaceFile } from '../files/writing.ts'
 import { UNIT_MARK, UNITS, unitFiles } from './units.ts'
 
 /** The directories of the administrator's units and of those of packages. */
 const OWN_UNITS = '/etc/systemd/system'
 const PACKAGED_UNITS = ['/usr/lib/systemd/system', '/lib/systemd/system']
-/** Paths that the unit hides from the service: ProtectHome= and PrivateTmp=. */
-const HIDDEN = /^\/(home|root|run\/user|tmp|var\/tmp)(\/|$)/
+/** Directories that the unit hides from the service: ProtectHome= and PrivateTmp=. */
+const HIDDEN = ['/home', '/root', '/run/user', '/tmp', '/var/tmp']
 const OTHERS_READ = 0o005
 
 /** The program that a unit starts. */
@@ -20,7 +20,7 @@ export interface Program {
   readonly main: string
 }
 
-/** This program, as it was started. */
+/** This program, as it was started. `argv` and `node` are for tests. */
 export function thisProgram(argv: readonly string[] = process.argv, node = process.execPath): Program {
   return { node: realpathSync(node), main: realpathSync(argv[1] ?? '') }
 }
@@ -36,7 +36,7 @@ export function packagedUnit(root = ''): string | undefined {
  */
 export function programFaults({ node, main }: Program): readonly string[] {
   return [node, main].flatMap((path) => {
-    if (HIDDEN.test(path))
+    if (isHidden(path))
       return [
         `${path} is in a directory that the service cannot see (a home or temporary directory): install it for all users, as in sudo npm install -g enigm-dns with a Node of the system.`,
       ]
@@ -44,6 +44,22 @@ export function programFaults({ node, main }: Program): readonly string[] {
     const faults = walk(path, new Set([0])).faults.map((fault) => `${path} ${fault}.`)
     return [...faults, ...fileFaults(path), ...closedAbove(path)]
   })
+}
+
+/**
+ * Whether the service cannot see a real path. A hidden directory may be a link, as /home is to
+ * /var/home: its target is hidden too. `real` is for tests.
+ */
+export function isHidden(path: string, real: (directory: string) => string = realDirectory): boolean {
+  return HIDDEN.some((directory) => [directory, real(directory)].some((one) => path.startsWith(`${one}/`)))
+}
+
+function realDirectory(directory: string): string {
+  try {
+    return realpathSync(directory)
+  } catch {
+    return directory
+  }
 }
 
 function fileFaults(path: string): readonly string[] {
@@ -87,7 +103,15 @@ export function removeUnits(paths: Iterable<string>): readonly string[] {
   return ours
 }
 
+/** Why units cannot be written now, as a sentence. Undefined: they can. Changes nothing. */
+export function unitsFault(root = ''): string | undefined {
+  const code = directoryFault(join(root, OWN_UNITS))
+  return code === undefined ? undefined : unwritten(code)
+}
+
 /** A sentence for an error of these functions. */
 export function unitFault(error: unknown): string {
-  return `The units cannot be written to ${OWN_UNITS} (${systemCode(error) ?? 'unknown error'}).`
+  return unwritten(systemCode(error) ?? 'unknown error')
 }
+
+const unwritten = (code: string) => `The units cannot be written to ${OWN_UNITS} (${code}).`
