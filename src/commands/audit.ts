@@ -24,14 +24,15 @@ interface AuditOptions {
 }
 
 const HELP = `
-The log contains changes of state and violations of the policy: no query name, no address. "Internally consistent" means that no entry was
-changed, removed or added, unless somebody rewrote the whole chain. Only a head that was kept elsewhere reveals that, or reveals that
-the end was cut off: store the output of "audit head" on another machine, and pass it to "audit verify --head".
+The log contains changes of state and violations of the policy. It contains no query name and no address. "Internally consistent" means that
+between its first and last entry nothing was changed, removed or added, unless somebody rewrote the whole chain. A rewritten chain, or an end
+that was cut off, shows only if a head was kept elsewhere: store the output of "audit head" on another machine, and pass it to
+"audit verify --head".
 
 Exit codes:
   0  head: printed    verify: internally consistent (and, with --head, complete up to that head)
-  1  not consistent, or the head is not in it    2  bad usage, or the configuration cannot be read
-  3  no log, or no permission to read it
+  1  not consistent or empty, or the entry of the head is not in it    2  bad usage, or the configuration cannot be read
+  3  no log, or it cannot be read
 
 Examples:
   $ enigm-dns audit head | ssh trust-centre 'cat >> heads'
@@ -84,8 +85,8 @@ async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
 function conclusion({ first, head, gaps, holdsHead, torn }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
   const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
   const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
-  const missing = gaps > 0 ? ` The log itself notes ${gaps === 1 ? '1 gap' : `${gaps} gaps`}: events that could not be written.` : ''
-  const open = torn ? ' The last line is incomplete, as after a crash or on a full disk: the next entry will note it.' : ''
+  const missing = gaps > 0 ? ` The log itself notes ${gaps === 1 ? '1 gap' : `${gaps} gaps`}: events that were not written.` : ''
+  const open = torn ? ' The last line is incomplete, as after a crash or on a full disk. The next entry will record this as a gap.' : ''
   const said = `${range}${older}${missing}${open}`
   if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }
   if (holdsHead === 'no') return { text: `${said}\nNOT the log of that head: it was cut off or rewritten.`, code: EXIT.notAsWished }
@@ -103,11 +104,12 @@ async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
   end(world, EXIT.good, headText(verdict.head))
 }
 
-/** Lines of all files, oldest first, or the reason why there are none. */
+/** The lines of all log files, oldest first, or a sentence that says why they cannot be read. */
 async function read(world: AuditWorld, options: AuditOptions): Promise<readonly string[] | string> {
   const directory = options.dir ?? (await world.stateDir(options.config))
   const files = auditFiles(directory).filter((file) => existsSync(file))
-  if (files.length === 0) return `There is no audit log in ${directory}: no policy is configured, or this user cannot read the log.`
+  if (files.length === 0)
+    return `There is no audit log in ${directory}: no policy with a log is configured, the service has not run with it yet, or this user cannot read the log.`
   const lines: string[] = []
   for (const file of files) {
     const got = readPlainFile(file, undefined, MAX_OCTETS)
@@ -118,7 +120,7 @@ async function read(world: AuditWorld, options: AuditOptions): Promise<readonly 
   return lines
 }
 
-/** Limit of one log file: 2 MiB. A file is closed once it exceeds 1 MiB. */
+/** Limit for reading one log file: 2 MiB. A file has at most 1 MiB and the entries of one write. */
 const MAX_OCTETS = 1 << 21
 
 function end(world: AuditWorld, code: number, text: string): void {

@@ -8,8 +8,8 @@ import type { ListReport } from '../rules/list-build.ts'
 import type { Finding } from './reach.ts'
 
 /**
- * A certificate that expires within this number of days is reported. It is shorter than common
- * renewal cycles, and longer than a weekend.
+ * A certificate with fewer days left is reported. The time is longer than a weekend, and shorter
+ * than what is left when certificates are usually renewed.
  */
 const SOON_DAYS = 7
 
@@ -23,7 +23,7 @@ export function problemsText(problems: readonly Problem[]): string {
     .join('')
 }
 
-/** The table of results, followed by the problems, present or expected soon. */
+/** The table of results, then remarks on problems that exist now or will soon. */
 export function findingsText(findings: readonly Finding[]): string {
   const head = ['RESOLVER', 'OVER', 'RESULT', 'TLS', 'CERTIFICATE', 'PIN', 'PADDED REPLY', 'RTT', 'ADDRESS']
   const working = findings.filter((f) => f.ok).length
@@ -64,22 +64,26 @@ function atHop(f: Finding): string {
   return hop === undefined ? '' : ` at ${hop.name}`
 }
 
-/** Each hop with its result, as in `corp (ok), tor (failed)`; empty if it is dialled directly. */
+/**
+ * Each hop with its result, as in `corp (ok), tor (failed)`. Empty: the resolver is dialled
+ * directly.
+ */
 export function hopsText({ hops = [] }: Pick<Finding, 'hops'>): string {
   return hops.map(({ name, is }) => `${name} (${is.replace('-', ' ')})`).join(', ')
 }
 
 function remarksOn(f: Finding): readonly string[] {
-  const way = `${f.resolver} over ${f.transport}`
+  const where = `${f.resolver} over ${f.transport}`
   const { certificate } = f
   const remarks: string[] = []
-  if (!f.ok && f.hops !== undefined) remarks.push(`${way}, through ${hopsText(f)}: ${f.detail ?? f.fault ?? 'unknown'}`)
-  if (f.pin === 'differs' && certificate !== undefined) remarks.push(`${way}: the key it showed has the pin ${certificate.spkiPin}`)
+  if (!f.ok && f.hops !== undefined) remarks.push(`${where}, through ${hopsText(f)}: ${f.detail ?? f.fault ?? 'unknown'}`)
+  if (f.pin === 'differs' && certificate !== undefined)
+    remarks.push(`${where}: its key has the pin ${certificate.spkiPin}, which is not in the trusted set`)
   if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
-    remarks.push(`${way}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
+    remarks.push(`${where}: its certificate ${certificate.daysLeft < 0 ? 'expired' : 'expires'} on ${certificate.notAfter.slice(0, 10)}`)
   if (f.refusesRoot === true)
-    remarks.push(`${way}: answers REFUSED for the root: configure a probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}`)
-  if (f.paddedReply === false) remarks.push(`${way}: replies are not padded, so their sizes reveal information to an observer`)
+    remarks.push(`${where}: answers REFUSED for the root: configure a probe in its entry of the trusted set, as in ${PROBE_EXAMPLE}`)
+  if (f.paddedReply === false) remarks.push(`${where}: replies are not padded, so their sizes reveal information to an observer`)
   return remarks.map(printable)
 }
 
@@ -94,8 +98,8 @@ function viewText({ id, clients, use, forward, answers, lists }: ViewRule): stri
   return `${id}: ${clients.join(', ')}${own.length === 0 ? '' : ` (its own ${own.join(', ')})`}`
 }
 
-/** The settings that would be in force if `run` started with this configuration. */
-export function policyText({ config, listen, files, hosts }: Loaded): string {
+/** The settings, and the rules of the policy, that `run` would start with. */
+export function settingsText({ config, listen, files, hosts }: Loaded): string {
   const { shaping, cache, padding, rebinding, page } = config
   const lines: readonly (readonly [string, string])[] = [
     [
@@ -111,22 +115,26 @@ export function policyText({ config, listen, files, hosts }: Loaded): string {
     ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
     ...hosts.map((one): readonly [string, string] => ['hosts file', `${one.file}: ${hostsSummary(one).names} names`]),
-    ...(config.answers.length === 0 ? [] : [['answers', `${config.answers.length} records`] as const]),
-    ['stale answers', cache.staleMaxS === 0 ? 'never' : `at most ${cache.staleMaxS} s old, while no resolver has a newer one`],
+    ...(config.answers.length === 0
+      ? []
+      : [['own answers', `${config.answers.length} ${config.answers.length === 1 ? 'record' : 'records'}`] as const]),
+    ['stale answers', cache.staleMaxS === 0 ? 'never' : `for ${cache.staleMaxS} s after they expire, while no resolver has a newer one`],
     ['saved cache', cache.persist === 'off' ? 'none' : cache.persist],
     ['rebinding', rebinding.protect ? 'answers with private addresses are refused' : 'no protection'],
     ['timeout', `${config.timeoutMs} ms`],
     ['listens on', listen.map(({ address, port }) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)).join(', ')],
-    ['answers', config.allowFrom.join(', ')],
+    ['answers to', config.allowFrom.join(', ')],
     ['page', page?.listen ?? 'none'],
     ['status file', config.statusFile],
     ['state', config.stateDir],
     ['read from', files.join(', ')],
   ]
-  return ['Policy', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ...rulesText(config.policy), ''].join('\n')
+  return ['Settings', ...lines.map(([what, value]) => printable(`  ${what.padEnd(14)} ${value}`)), ...rulesText(config.policy), ''].join(
+    '\n',
+  )
 }
 
-/** What each list contributes; empty without lists. */
+/** The table of lists: the rules of each one, and what it shares with earlier ones. */
 export function listsText(reports: readonly ListReport[]): string {
   if (reports.length === 0) return ''
   return `${['Lists', ...table(listRows(reports)).map((line) => printable(`  ${line}`)), ''].join('\n')}\n`
@@ -161,10 +169,10 @@ const RULES: Readonly<Record<keyof PolicyRules, string>> = {
   pins: 'SPKI pins',
   claims: 'claims of operators',
   vpn: 'VPN',
-  separation: 'address and names apart',
+  separation: 'address and names separate',
   maxShareOfOperator: 'sites for one operator, at most',
   allowedProxies: 'proxies and relays, only',
-  diversity: 'all different on a way',
+  diversity: 'different on each route',
   systemResolver: 'the system uses this service',
 }
 
@@ -187,7 +195,7 @@ function rulesText(policy: Policy | undefined): readonly string[] {
   ]
 }
 
-/** Formats a value of the configuration in a few words. */
+/** Formats a value of the configuration as text: lists with commas, objects as `key value`. */
 function wordsOf(value: unknown): string {
   if (Array.isArray(value)) return value.map(wordsOf).join(', ')
   if (typeof value !== 'object' || value === null) return value === true ? 'yes' : value === false ? 'no' : String(value)

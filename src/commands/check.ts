@@ -6,7 +6,7 @@ import { EXIT } from '../exit-codes.ts'
 import type { ListsCheck } from '../lists/check-lists.ts'
 import type { ListReport } from '../rules/list-build.ts'
 import { unsafeEnvironment } from '../system/hardening.ts'
-import { findingsText, listsText, policyText, problemsText, warningsText } from './check-screen.ts'
+import { findingsText, listsText, problemsText, settingsText, warningsText } from './check-screen.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { clockRemark } from './diagnosis.ts'
 import { type Finding, reachAll } from './reach.ts'
@@ -89,7 +89,7 @@ export async function check(options: CheckOptions, world: CheckWorld): Promise<n
   if (options.json === true) world.out.write(`${printableJson(documentOf(loaded, findings, ok, allWarnings, lists?.reports ?? []), 2)}\n`)
   else
     world.out.write(
-      `${findings === undefined ? '' : `${findingsText(findings)}\n`}${policyText(loaded)}${listsText(lists?.reports ?? [])}${warningsText(allWarnings)}`,
+      `${findings === undefined ? '' : `${findingsText(findings)}\n`}${settingsText(loaded)}${listsText(lists?.reports ?? [])}${warningsText(allWarnings)}`,
     )
   return ok ? EXIT.good : EXIT.notAsWished
 }

@@ -20,7 +20,7 @@ export interface Ranked {
   readonly operator: string
   readonly transport: Transport | null
   readonly ok: boolean
-  /** An ErrorCode, or the response code. */
+  /** An ErrorCode, or a clause if no configured transport is offered. */
   readonly fault?: string
   readonly handshakeMs?: number
   readonly p50Ms?: number
@@ -28,19 +28,21 @@ export interface Ranked {
   /** Whether every reply was padded. */
   readonly padded?: boolean
   /**
-   * Measured, not claimed. `validates`: the name with valid signatures has AD, and the one with
-   * invalid signatures has no answer.
+   * Measured, not claimed. `validates`: the reply for the name with valid signatures has AD, and
+   * that for the name with invalid signatures is SERVFAIL.
    */
   readonly dnssec?: 'validates' | 'does not' | 'cannot tell'
-  /** Whether the refusal had an extended error (RFC 8914). */
+  /** Whether the reply for the name with invalid signatures had an extended error (RFC 8914). */
   readonly ede?: boolean
-  /** Its claims about itself (RESINFO, RFC 9606). Null: none. */
+  /** Its claims about itself (RESINFO, RFC 9606). Null: it makes none. */
   readonly resinfo?: Readonly<Record<string, string>> | null
 }
 
 /** The two names that show whether a resolver validates. */
 export interface SignedNames {
+  /** A name with valid signatures. */
   readonly signed: string
+  /** A name with invalid signatures. */
   readonly broken: string
 }
 
@@ -54,7 +56,8 @@ const TIMEOUT_MS = 4000
 const RESINFO = 'TYPE261'
 
 /**
- * Measures the resolvers of `loaded`, at most 8 at a time. Calls `done` after each. Never rejects.
+ * Measures the resolvers of `loaded`, at most 8 at a time. After each one it calls `done` with the
+ * number measured so far. Never rejects because of the network.
  */
 export async function rankAll(
   loaded: Loaded,
@@ -84,8 +87,8 @@ async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedN
   try {
     asker = openAsker(resolver, transport, loaded, tools)
     const timed = await roundTrips(asker, probeOf(resolver), tools)
-    const { dnssec, ede } = await validation(asker, names)
-    const resinfo = await information(asker, resolver.authenticationDomainName)
+    const { dnssec, ede } = await askValidation(asker, names)
+    const resinfo = await askResinfo(asker, resolver.authenticationDomainName)
     return {
       ...way,
       ok: true,
@@ -108,7 +111,10 @@ interface Asker {
   close(): Promise<void>
 }
 
-/** Opens one connection, as the service would. Only an authenticated resolver is measured. */
+/**
+ * Makes a link like that of the service. The first query opens its connection. Only an
+ * authenticated resolver is measured.
+ */
 function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Loaded, tools: ReachTools): Asker {
   const { clock, random } = tools
   let handshakeMs: number | undefined
@@ -140,13 +146,14 @@ function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Load
   }
 }
 
-/** Measures round trips. The first answer includes the handshake, so it is not counted. */
+/** Measures round trips. The first answer is not counted, because it waits for the handshake. */
 async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools): Promise<Pick<Ranked, 'p50Ms' | 'p99Ms' | 'padded'>> {
   await asker.ask(probe, false)
   const times: number[] = []
   let padded = true
   for (let i = 0; i < SAMPLES; i++) {
-    await new Promise<void>((resolve) => void setPause(clock, resolve))
+    // The timer does not keep the process alive; the open connection does.
+    await new Promise<void>((resolve) => void clock.setTimer(PAUSE_MS, resolve))
     const { rttMs, wire } = await asker.ask(probe, false)
     times.push(rttMs)
     padded &&= readOpt(wire)?.padded === true
@@ -156,12 +163,7 @@ async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools
   return { p50Ms: at(0.5), p99Ms: at(0.99), padded }
 }
 
-/** Waits without keeping the process alive; the connection does that. */
-function setPause(clock: ReachTools['clock'], then: () => void): void {
-  clock.setTimer(PAUSE_MS, then)
-}
-
-async function validation(asker: Asker, { signed, broken }: SignedNames): Promise<Required<Pick<Ranked, 'dnssec' | 'ede'>>> {
+async function askValidation(asker: Asker, { signed, broken }: SignedNames): Promise<Required<Pick<Ranked, 'dnssec' | 'ede'>>> {
   const of = async (name: string): Promise<ShownMessage | undefined> => {
     try {
       return presentMessage((await asker.ask(questionFor(name, 'A'), true)).wire)
@@ -172,18 +174,18 @@ async function validation(asker: Asker, { signed, broken }: SignedNames): Promis
   const [right, wrong] = [await of(signed), await of(broken)]
   const ede = (wrong?.errors.length ?? 0) > 0
   if (right?.status !== 'NOERROR' || wrong === undefined) return { dnssec: 'cannot tell', ede }
-  const proves = right.flags.includes('ad')
+  const hasAd = right.flags.includes('ad')
   const refuses = wrong.status === 'SERVFAIL'
-  // A missing name shows nothing about signatures.
+  // Another response code, such as NXDOMAIN, shows nothing about signatures.
   if (!refuses && wrong.status !== 'NOERROR') return { dnssec: 'cannot tell', ede }
-  return { dnssec: proves && refuses ? 'validates' : 'does not', ede }
+  return { dnssec: hasAd && refuses ? 'validates' : 'does not', ede }
 }
 
 /** Limits of the claims of a resolver about itself. */
 const MAX_KEYS = 16
 const MAX_VALUE = 100
 
-async function information(asker: Asker, name: string): Promise<Readonly<Record<string, string>> | null> {
+async function askResinfo(asker: Asker, name: string): Promise<Readonly<Record<string, string>> | null> {
   try {
     const message = presentMessage((await asker.ask(questionFor(name, RESINFO), false)).wire)
     const [first] = (message?.answers ?? []).filter((record) => record.type === RESINFO || record.type === 'RESINFO')

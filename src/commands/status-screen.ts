@@ -3,7 +3,7 @@ import { groupedPaths, plainText } from '../posture/path-report.ts'
 import type { StatusReading } from '../posture/reader.ts'
 
 export interface ScreenStyle {
-  /** Makes the lines for a current document, instead of the whole screen. */
+  /** Makes the lines below the state of a current document, instead of the usual ones. */
   readonly only?: (document: StatusDocument, width: number) => readonly string[]
   readonly colour: boolean
   /** Width in columns; lines are wrapped or cut to fit. */
@@ -35,12 +35,12 @@ const MEANING = {
 /** Whether no query was sent since the start. Then `offline` is not an observed failure. */
 const isFresh = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
-/** Whether the policy lets no query through (`failClosed`). Then resolvers were not asked. */
+/** Whether the policy allows no queries now (`failClosed`). Then no resolver was asked. */
 const isClosed = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.policyCompliance.reasons.some(({ code, severity }) => severity === 'bad' && CLOSING.has(code))
 const CLOSING: ReadonlySet<string> = new Set(['rule-vpn', 'rule-separation', 'rule-audit'])
-const CLOSED = 'The policy lets no query through now, for the reason below. Lookups fail.'
-const FRESH = 'Not proven yet: nothing was asked since the start. The first query connects.'
+const CLOSED = 'The policy allows no queries now, for the reason below. Lookups fail.'
+const FRESH = 'Not proven yet: no query was sent since the start. The first query connects.'
 
 /**
  * Formats the status as one screen, worst first; lines end in \n. Pure. Everything from the file is
@@ -69,21 +69,21 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
 }
 
 /**
- * The part of a screen that fits a terminal, so that nothing scrolls and the state, which comes
- * first, stays visible: lines are cut to `columns`, and at most `rows` of them remain, including
- * the line of the cursor. The last line gives the number of lines left out.
+ * The part of a screen that fits a terminal. So nothing scrolls, and the state in the first line
+ * stays visible. Lines are cut to `columns`, and at most `rows` remain, including the line of the
+ * cursor. The last line gives the number of lines left out.
  */
 export function fitted(screen: string, columns: number, rows: number): string {
   const lines = screen.trimEnd().split('\n')
-  const room = Math.max(1, rows - 1)
-  const shown = lines.length <= room || room === 1 ? lines.slice(0, room) : lines.slice(0, room - 1)
+  const most = Math.max(1, rows - 1)
+  const shown = lines.length <= most || most === 1 ? lines.slice(0, most) : lines.slice(0, most - 1)
   const left = lines.length - shown.length
-  const more = left > 0 && room > 1 ? [`(${left} more lines: enigm-dns status)`] : []
+  const more = left > 0 && most > 1 ? [`(${left} more lines: enigm-dns status)`] : []
   const text = [...shown, ...more].map((line) => cutTo(line, columns)).join('\n')
   return rows > 1 ? `${text}\n` : text
 }
 
-/** The first `columns` visible characters, with every colour change. */
+/** The first `columns` visible characters of a line, with all its colour codes. */
 function cutTo(line: string, columns: number): string {
   let seen = 0
   return line.replace(COLOUR_OR_CHARACTER, (part) => (part.length > 1 && part.startsWith('\u001b') ? part : ++seen <= columns ? part : ''))
@@ -137,7 +137,7 @@ function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lis
  */
 function pastLines(d: StatusDocument, wallMs: number, width: number): string[] {
   const age = span(Math.abs(wallMs - Date.parse(d.updatedAt)))
-  return wrap(`It last said "${d.state}", dated ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
+  return wrap(`Its last state was "${d.state}", dated ${age} ${wallMs < Date.parse(d.updatedAt) ? 'from now' : 'ago'}.`, width, '')
 }
 
 function signalLines(label: string, s: ShownSignal, wallMs: number, style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
@@ -194,7 +194,7 @@ function resolverRow(r: StatusDocument['resolvers'][number], wallMs: number): st
   ]
 }
 
-/** The encryption of the connections; each one separately if they differ. */
+/** The cipher of the connections; if they differ, each cipher with its resolvers. */
 function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const users = new Map<string, string[]>()
   for (const { id, cipher, group } of resolvers) {
@@ -206,7 +206,7 @@ function ciphers(resolvers: StatusDocument['resolvers'], width: number): string[
   return users.size === 0 ? [] : wrap(`cipher ${texts.join('; ')}`, width, '  ')
 }
 
-/** The routes to the resolvers in one line. */
+/** The routes to the resolvers, as one text. */
 function routesText(paths: NonNullable<StatusDocument['paths']>): string {
   const groups = groupedPaths(paths).map((group) => {
     const { resolvers, path } = group
@@ -220,7 +220,7 @@ function routesText(paths: NonNullable<StatusDocument['paths']>): string {
 
 const BARS = '▁▂▃▄▅▆▇█'
 
-/** The recent medians of each resolver, newest on the right; empty if they did not change. */
+/** The recent medians of each resolver as bars, the newest on the right. One median has no bar. */
 function roundTrips(resolvers: StatusDocument['resolvers'], width: number): string[] {
   const moved = resolvers.flatMap(({ id, rttMs }) => {
     const medians = rttMs?.medians ?? []
@@ -234,7 +234,7 @@ function roundTrips(resolvers: StatusDocument['resolvers'], width: number): stri
 
 const mebibytes = (octets: number) => (octets / 2 ** 20).toFixed(1)
 
-/** A duration in one word; a negative one (the clock was set back) is 0 s. */
+/** A duration with one unit, as in `5 min`. A negative one (the clock was set back) is `0 s`. */
 export function span(ms: number): string {
   const s = Math.max(0, Math.round(ms / 1000))
   if (s < 120) return `${s} s`
@@ -242,32 +242,32 @@ export function span(ms: number): string {
   return s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`
 }
 
-/** Breaks at spaces; a word longer than a line is split. Following lines begin with `hang`. */
-export function wrap(text: string, width: number, hang: string): string[] {
+/** Breaks at spaces; a word longer than a line is split. All lines but the first get `indent`. */
+export function wrap(text: string, width: number, indent: string): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
     if (line !== '' && line.length + 1 + word.length > width) {
       lines.push(line)
-      line = hang
+      line = indent
     }
-    line += line === '' || line === hang ? word : ` ${word}`
-    for (; line.length > width; line = hang + line.slice(width)) lines.push(line.slice(0, width))
+    line += line === '' || line === indent ? word : ` ${word}`
+    for (; line.length > width; line = indent + line.slice(width)) lines.push(line.slice(0, width))
   }
   return [...lines, line]
 }
 
 /**
- * The text with control characters (C0, DEL, C1), line separators and direction marks as \u{hex}:
- * text from a file must not control a terminal.
+ * The text with control characters (C0, DEL, C1), line separators and direction marks written as
+ * \u{hex}, because text from a file must not control a terminal.
  */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`)
 }
 
 /**
- * JSON that is safe on a terminal: characters of the same kinds that `JSON.stringify` leaves raw
- * are written as \uXXXX, which means the same.
+ * JSON that is safe on a terminal. `JSON.stringify` does not escape all characters of these kinds,
+ * so the others are written as \uXXXX, which means the same.
  */
 export function printableJson(value: unknown, indent: number): string {
   const unit = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`

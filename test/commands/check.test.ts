@@ -112,7 +112,7 @@ t.test('no problems: exit 0, the table and the policy', async (t) => {
   t.match(out, /cache +32 MiB, TTLs from 0 to 86400 s/)
   t.match(out, /timeout +2000 ms/)
   t.match(out, /listens on +127\.0\.0\.53:53/)
-  t.match(out, /answers +127\.0\.0\.0\/8, ::1\/128/)
+  t.match(out, /answers to +127\.0\.0\.0\/8, ::1\/128/)
   t.match(out, /read from .*config\.json, .*resolvers\.json, .*ca\.pem/)
 })
 
@@ -159,14 +159,14 @@ t.test('--offline sends nothing', async (t) => {
   t.equal(code, 0)
   t.equal(handshakes, 0)
   t.notMatch(out, 'RESOLVER')
-  t.match(out, /^Policy$/m)
+  t.match(out, /^Settings$/m)
 })
 
 t.test('what a hosts file and answers contribute, and lines that are not used', async (t) => {
   const answers = [{ name: 'nas.example', type: 'A', data: '192.0.2.7' }]
   const found = await run(t, { config: { hosts: ['config.json'], answers } }, { offline: true })
   t.match(found.out, /^ *hosts file +.*config\.json: 0 names$/m)
-  t.match(found.out, /^ *answers +1 records$/m)
+  t.match(found.out, /^ *own answers +1 record$/m)
   t.match(found.out, /^warning: .*config\.json: line 1 does not begin with an address$/m)
 })
 

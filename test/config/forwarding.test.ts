@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { policyText } from '../../src/commands/check-screen.ts'
+import { settingsText } from '../../src/commands/check-screen.ts'
 import { checkConfig } from '../../src/config/load.ts'
 
 const room = await mkdtemp(join(tmpdir(), 'enigm-forwarding-'))
@@ -155,7 +155,7 @@ t.test('check shows each zone with those who are asked, and each view', async (t
     allowCleartext: ['printer'],
     views: [{ id: 'kids', clients: ['10.0.0.0/24'], use: ['family'] }],
   })
-  const text = loaded === undefined ? '' : policyText(loaded)
+  const text = loaded === undefined ? '' : settingsText(loaded)
   t.match(text, /zone +corp\.example \(but not www\.corp\.example\): corp\n/)
   t.match(text, /zone +printer: the servers of this network, without encryption\n/)
   t.match(text, /view +kids: 10\.0\.0\.0\/24 \(its own use\)\n/)
