@@ -85,7 +85,10 @@ export interface Daemon {
   pause(forMs: number, list: string | undefined): readonly string[] | undefined
   /** Counts queries for names of a command, which proves that the system uses this service. */
   readonly canary: Pick<SelfCanary, 'awaitToken' | 'arrivals'>
-  /** Watches from now on whether the system uses this service. */
+  /**
+   * Watches from now on whether the system uses this service. Resolves when the status file shows
+   * whether it does now.
+   */
   watchSystem(): Promise<void>
   /** Handles an event from outside the daemon. */
   readonly report: Emit
@@ -175,7 +178,10 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     held,
     canary: core.shared.canary,
     pause: (forMs, list) => core.lists.pause(forMs, list),
-    watchSystem: core.takeover.beat,
+    async watchSystem() {
+      await core.takeover.look()
+      await evidence.proveSystem()
+    },
     report: evidence.emit,
     reload: (next) => reload(next, running, core, bind, o.warn),
     adoptHosts: (next) => adoptHosts(next, running, core),

@@ -67,6 +67,11 @@ export interface Evidence {
   adopt(loaded: Loaded, listeners: readonly SocketAddress[]): void
   /** Checks the host; resolves when the gate agrees with the result. */
   look(): Promise<void>
+  /**
+   * Checks the host, and whether queries of the system arrive here; resolves when the status file
+   * shows the result. For commands that have just changed the DNS of the system.
+   */
+  proveSystem(): Promise<void>
   /** The common problem of all resolvers by the latest verdict; undefined: none is known. */
   around(): AroundCode | undefined
   /** The current status. Changes nothing. */
@@ -190,6 +195,10 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       afterGate()
     },
     look: () => hostChecks.check(),
+    async proveSystem() {
+      await hostChecks.prove()
+      monitor.write()
+    },
     around: () => around,
     document: () => monitor.document(),
     violations: () => violations.counts,

@@ -42,6 +42,11 @@ export interface HostChecks {
    */
   check(): Promise<void>
   /**
+   * Checks now and sends a new test query through the system, however recent the last one is.
+   * Resolves when its result is reported, or after 2.5 s. Never rejects.
+   */
+  prove(): Promise<void>
+  /**
    * Uses this setup from now on. The result of a check in progress is not reported, because it
    * belongs to the old setup.
    */
@@ -59,6 +64,8 @@ export interface HostChecks {
  * result would be the same.
  */
 const CANARY_EVERY_MS = 300_000
+/** A query through the system that stays on this host takes a few milliseconds. */
+const PROOF_MS = 2500
 
 /** Host checks that have not run yet. */
 export function createHostChecks(o: HostChecksOptions): HostChecks {
@@ -78,6 +85,9 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
   let generation = 0
   let canaryMs = Number.NEGATIVE_INFINITY
   let canaryOf = ''
+  /** The latest test query and its end. */
+  let canaryName = ''
+  let canaryEnd: Promise<void> = Promise.resolve()
   const report: Emit = (event) => {
     if (!stopped) o.emit(event)
   }
@@ -111,8 +121,10 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
     canaryMs = nowMs
     canaryOf = situation
     if (!stays) return report({ type: 'seen.canary', outcome: 'not-sent' })
-    void system.ask(o.canary.name(o.random.bytes(16))).then(() => {
-      if (situation === canaryOf) report({ type: 'seen.canary', outcome: o.canary.arrived ? 'returned' : 'lost' })
+    const name = o.canary.name(o.random.bytes(16))
+    canaryName = name
+    canaryEnd = system.ask(name).then(() => {
+      if (situation === canaryOf && name === canaryName) report({ type: 'seen.canary', outcome: o.canary.arrived ? 'returned' : 'lost' })
     })
   }
   const check = (): Promise<void> => {
@@ -137,6 +149,17 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
 
   return {
     check,
+    async prove() {
+      canaryMs = Number.NEGATIVE_INFINITY
+      await check()
+      await new Promise<void>((resolve) => {
+        const late = o.clock.setTimer(PROOF_MS, resolve)
+        void canaryEnd.then(() => {
+          late.cancel()
+          resolve()
+        })
+      })
+    },
     adopt(next) {
       setup = next
       outdated()

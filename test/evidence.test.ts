@@ -37,17 +37,22 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
   })
   const clock = new FakeClock()
   const log: string[] = []
-  const seen = { vpn: true }
+  const seen = { vpn: true, usesUs: false }
+  class Canary extends SelfCanary {
+    override get arrived() {
+      return seen.usesUs
+    }
+  }
   const evidence = gatherEvidence({
     ...{ loaded: await loadConfig(join(dir, 'config.json')), clock, random: systemRandom, version: 'x', warn() {}, onHeartbeat() {} },
-    ...{ gate: new PolicyGate(), canary: new SelfCanary() },
+    ...{ gate: new PolicyGate(), canary: new Canary() },
     log: ({ type }) => void log.push(type),
     onGateMoved: (closed) => o.gateMoved?.(closed, evidence.emit),
     counts: () => ({ entries: 0, bytes: 0, maxBytes: 1, hits: 0, misses: 0 }),
     system: {
       egress: async () => ({ vpn: seen.vpn ? 1 : 0, other: seen.vpn ? 0 : 1, unknown: 0, unreachable: 0 }),
       network: () => ({ known: true, id: 'n', matches: ({ gateway }) => gateway === '10.0.0.1' }),
-      resolver: () => ({ asks: 'us', by: 'resolv.conf', stays: false }),
+      resolver: () => ({ asks: 'us', by: 'resolv.conf', stays: seen.usesUs }),
       ask: async () => {},
       bypass: async () => ({ flows: 0, through: ['sockets'] }),
     },
@@ -74,6 +79,16 @@ t.test('reading the status changes nothing: no audit entry, no age, no date', as
   await clock.advance(10_000)
   t.not(audit(), before, 'the next heartbeat is one')
   t.match(audit().slice(before.length), /"of":"service","from":"warn","to":"ok"/)
+})
+
+t.test('a command that changed the DNS of the system finds its effect in the status file at once', async (t) => {
+  const { evidence, status, seen } = await house(t)
+  const codes = () => status().signals.protectedNetwork.reasons.map(({ code }) => code)
+  t.ok(codes().includes('system-unknown'), 'the first status: nothing is proven yet')
+  seen.usesUs = true
+  await evidence.proveSystem()
+  t.ok(codes().includes('system-asks-us'))
+  t.notOk(codes().includes('system-unknown'))
 })
 
 t.test('two samplers do not take counts from each other', async (t) => {

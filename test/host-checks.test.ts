@@ -34,7 +34,7 @@ function rig(policy: object | undefined, more: Partial<SystemView> = {}) {
     system,
   })
   const take = () => events.splice(0).map((e) => e.type)
-  return { clock, events, asked, seen, checks, take, setup }
+  return { clock, events, asked, seen, checks, take, setup, system }
 }
 
 t.test('without a policy only cheap checks are made', async (t) => {
@@ -65,6 +65,39 @@ t.test('the canary is sent only if it stays on this host, again after five minut
     events.find((e) => e.type === 'seen.canary'),
     { outcome: 'not-sent' },
   )
+})
+
+t.test('a proof sends a new test query however recent the last one is, and ends when its result is reported', async (t) => {
+  const seen = { arrived: false }
+  class Canary extends SelfCanary {
+    override get arrived() {
+      return seen.arrived
+    }
+  }
+  const canary = new Canary()
+  const answers: (() => void)[] = []
+  const events: Event[] = []
+  const clock = new FakeClock()
+  const { setup, system } = rig(undefined, { ask: () => new Promise((resolve) => void answers.push(resolve)) })
+  const checks = createHostChecks({ clock, random: systemRandom, emit: (e) => void events.push(e), canary, setup, system })
+  const outcomes = () => events.flatMap((e) => (e.type === 'seen.canary' ? [e.outcome] : []))
+  await checks.check()
+  seen.arrived = true
+  const proof = checks.prove()
+  await turn()
+  t.equal(answers.length, 2, 'the first query is not awaited')
+  t.strictSame(outcomes(), [])
+  answers[0]?.()
+  await turn()
+  t.strictSame(outcomes(), [], 'the end of an older query says nothing about the newer one')
+  answers[1]?.()
+  await proof
+  t.strictSame(outcomes(), ['returned'])
+  const silent = checks.prove()
+  await turn()
+  await clock.advance(2500)
+  await silent
+  t.equal(answers.length, 3, 'an answer that does not come is awaited for 2.5 s only')
 })
 
 const ALL_VPN = { vpn: 2, other: 0, unknown: 0, unreachable: 0 }

@@ -52,6 +52,8 @@ export interface Monitor {
    * observations of the host still hold for the new setup; if not, they are discarded.
    */
   reconfigure(setup: PostureSetup, looks: 'hold' | 'gone'): void
+  /** Writes the current document now, also if only reasons differ. Not for queries: see `emit`. */
+  write(): void
   /** The current document. Changes nothing: the next event or heartbeat records the verdict. */
   document(): StatusDocument
   /**
@@ -171,6 +173,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
         conclude('in its time')
       })
     },
+    write: () => turn(() => conclude('always')),
     document: () => documentOf(judgement()),
     stop() {
       turn(() => {

@@ -20,7 +20,7 @@ import {
 } from './journal.ts'
 import { hasRepairUnit, ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
 import { DEFAULT_ADDRESS, ENABLED, PENDING } from './places.ts'
-import { pause, proveWithin, upstreamFault } from './proof.ts'
+import { pause, proveWithin, updateStatus, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
 const START_MS = 8000
@@ -145,6 +145,7 @@ async function enableAgain(host: TakeoverHost, journal: Journal, request: Enable
     if (quick.length > 0) await applyAll(host, wanted)
     if (quick.length === 0 || (await proof(host, wanted, PROOF_MS)).length === 0) {
       rewriteEnabled(wanted)
+      await updateStatus(host)
       return { outcome: 'proven', journal: wanted, again: true, notes: withoutSystemdNotes(journal.changes) }
     }
   }
@@ -177,17 +178,18 @@ async function enableFrom(host: TakeoverHost, journal: Journal, notes: readonly 
   if (reasons.length > 0) {
     const foreign = await undoPending(host, 'now')
     await disarmDeadman(host)
+    await updateStatus(host)
     return { outcome: 'rolled-back', reasons, foreign }
   }
   host.step('commit')
   await commit(switching)
   host.step('committed')
-  await host.order('watch')
   await disarmDeadman(host)
   if (journal.units.length > 0) {
     await host.run('systemctl', ['daemon-reload'])
     await host.run('systemctl', ['restart', REPAIR_PATH_UNIT])
   }
+  await updateStatus(host)
   return { outcome: 'proven', journal: switching, again: false, notes }
 }
 
@@ -280,6 +282,7 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
     await reopen(journal, id)
     const foreign = await undoPending(host, 'now', named)
     await disarmDeadman(host)
+    await updateStatus(host)
     return { outcome: 'disabled', foreign, stillNamed: foreign.length > 0 && named(journal.address) }
   })
 }

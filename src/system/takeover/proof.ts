@@ -12,6 +12,7 @@ const WAY_MS = 2500
 const DIRECT_MS = 2000
 const UPSTREAM_MS = 6000
 const PAUSE_MS = 100
+const STATUS_MS = 3000
 const RESOLVED_SOCKET = '/run/systemd/resolve/io.systemd.Resolve'
 
 /** A new name that nobody has queried. The service counts its queries. */
@@ -159,6 +160,14 @@ function askResolved(clock: Clock, name: string): Promise<boolean> {
     socket.on('data', () => end(true))
     socket.on('connect', () => socket.write(`${JSON.stringify({ method: 'io.systemd.Resolve.ResolveHostname', parameters })}\0`))
   })
+}
+
+/**
+ * Makes the service look at the system's DNS now, and waits at most 3 s until its status shows the
+ * result. It looks at intervals: until then its status would show the state before a change.
+ */
+export async function updateStatus(host: TakeoverHost): Promise<void> {
+  await Promise.race([host.order('watch'), pause(host.clock, STATUS_MS)])
 }
 
 /** Resolves after `ms`. The timer does not keep the process alive. */

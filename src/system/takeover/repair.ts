@@ -10,7 +10,7 @@ import { exclusively } from './guard.ts'
 import { drifted, type Journal, makeChanges, readJournal, rewriteEnabled } from './journal.ts'
 import { observe, tellObserved } from './observe.ts'
 import { ENABLED, OBSERVED, REPAIRS_A_MINUTE, RUNTIME_DIRECTORY } from './places.ts'
-import { proveWithin } from './proof.ts'
+import { proveWithin, updateStatus } from './proof.ts'
 
 /** The file with the times of the last repairs, in boot time. A boot removes it. */
 const HISTORY = join(RUNTIME_DIRECTORY, 'repairs.json')
@@ -51,6 +51,7 @@ export function repair(host: TakeoverHost): Promise<Repaired> {
     await backend.apply(host, kept, changed)
     const { faults } = await proveWithin(host, PROOF_MS, () => backend.verify(host, kept))
     tellObserved(await observe(host.run, state))
+    await updateStatus(host)
     return { outcome: faults.length === 0 ? 'repaired' : 'failed', by, faults }
   })
 }

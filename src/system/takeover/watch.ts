@@ -34,6 +34,8 @@ export interface TakeoverWatchOptions {
 export interface TakeoverWatch {
   /** Called at each heartbeat. Begins to watch when there is something to watch. */
   beat(): void
+  /** Checks now. Resolves when the result is reported. */
+  look(): Promise<void>
   stop(): void
 }
 
@@ -95,7 +97,8 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     held = false
     ;(o.ask ?? askForRepair)()
   }
-  const poll = () => {
+  let lookEnd: Promise<void> = Promise.resolve()
+  const poll = (): void => {
     timer = undefined
     if (stopped) return
     const state = read()
@@ -115,7 +118,7 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
     toldAt = told
     lookedMs = o.clock.nowMs()
     looking = true
-    void look(state).then((observed) => {
+    lookEnd = look(state).then((observed) => {
       looking = false
       if (stopped) return
       // Without systemd nothing waits for requests.
@@ -128,6 +131,14 @@ export function watchTakeover(o: TakeoverWatchOptions): TakeoverWatch {
   return {
     beat() {
       if (timer === undefined) poll()
+    },
+    async look() {
+      // A check in progress may have begun before the change.
+      await lookEnd
+      timer?.cancel()
+      seen = ''
+      poll()
+      await lookEnd
     },
     stop() {
       stopped = true

@@ -57,6 +57,19 @@ t.test('a file that changed is looked at at once, and every ten seconds otherwis
   t.strictSame(states(), ['held'], 'what stays the same is reported once')
 })
 
+t.test('a command that changed the DNS has it looked at now, and waits for the report', async (t) => {
+  const { watch, seen, states } = scene(t)
+  watch.beat()
+  await watch.look()
+  t.strictSame([seen.looks, states()], [2, ['held']], 'also right after another look')
+  seen.state = undefined
+  await watch.look()
+  t.strictSame(states(), ['held', 'off'])
+  seen.state = STATE
+  await watch.look()
+  t.strictSame(states(), ['held', 'off', 'held'])
+})
+
 t.test('a take-over is answered three times in a minute, and then no more until it is held again', async (t) => {
   const { clock, watch, seen, events, states } = scene(t)
   watch.beat()
