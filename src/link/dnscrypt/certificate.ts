@@ -46,7 +46,8 @@ export function certificateQuery(providerName: string, id: number, octets: numbe
 
 /**
  * Chooses a certificate from the TXT records of a server: of those that `providerKey` signed and
- * that are valid now, the one with the highest serial. If there is none, the EnigmError says why.
+ * that are valid now, the one with the highest serial, and of those with one serial the latest:
+ * encrypted-dns gives each certificate the serial 1. If there is none, the EnigmError says why.
  */
 export function chosenCertificate(texts: readonly Uint8Array[], providerKey: Uint8Array, wallMs: number): Certificate | EnigmError {
   const found = texts.slice(0, MAX_CERTIFICATES).filter((text) => text.length >= CERTIFICATE_OCTETS && latin1(text, 0, 4) === MAGIC)
@@ -57,7 +58,7 @@ export function chosenCertificate(texts: readonly Uint8Array[], providerKey: Uin
   const signed = usable.filter((text) => isSigned(text.subarray(72), text.subarray(8, 72), providerKey)).map(certificateOf)
   if (signed.length === 0) return new EnigmError('pin-mismatch', 'the certificate is not signed by the key of the provider')
   const current = signed.filter(({ validity }) => wallMs >= validity.notBeforeMs && wallMs < validity.notAfterMs)
-  const [newest] = current.toSorted((a, b) => b.serial - a.serial)
+  const [newest] = current.toSorted((a, b) => b.serial - a.serial || b.validity.notBeforeMs - a.validity.notBeforeMs)
   if (newest !== undefined) return newest
   const early = signed.some(({ validity }) => wallMs < validity.notBeforeMs)
   return early
