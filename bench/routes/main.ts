@@ -1,5 +1,6 @@
 // What a route costs: CPU of the daemon and latency of a miss, directly and over each kind of
-// proxy, one after the other in each round. `npm run bench:routes`
+// proxy, one after the other in each round; then Oblivious DoH and DNSCrypt with the programs of
+// others, if they are installed. `npm run bench:routes`
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { query } from '../../test/support/messages.ts'
@@ -8,6 +9,7 @@ import { rcodeOf, udpClient } from '../../test/support/real/dns-client.ts'
 import { type ProxyProgram, type RealProxy, startRealProxy } from '../../test/support/real/real-proxies.ts'
 import { costOf } from '../load/process-cost.ts'
 import { startUpstream, type Upstream } from '../upstream/upstream.ts'
+import { encryptedDns, type Offered, throughRelay } from './programs.ts'
 
 const MISSES = Number(process.env.MISSES ?? 5000)
 const ROUNDS = Number(process.env.ROUNDS ?? 3)
@@ -23,18 +25,23 @@ interface Figure {
   readonly p50Ms: number
 }
 
-async function measure(upstream: Upstream, over: 'dot' | 'doh', proxy: RealProxy | undefined): Promise<Figure> {
+/** The upstream itself over a route. */
+function ofUpstream(upstream: Upstream, over: 'dot' | 'doh', proxy: RealProxy | undefined): Omit<Offered, 'name' | 'stop'> {
   const transports = over === 'dot' ? { dot: { port: upstream.dotPort } } : { doh: { port: upstream.dohPort } }
   const resolver = { id: 'bench', authenticationDomainName: upstream.name, addresses: ['127.0.0.1'], transports, caFile: 'ca.pem' }
   const via = proxy === undefined ? {} : { proxies: { mine: { type: proxy.type, address: `127.0.0.1:${proxy.port}` } }, via: ['mine'] }
-  const daemon = await startDaemon({ resolvers: [resolver], ca: readFileSync(upstream.caFile, 'utf8'), config: { ...via, udp: 'dgram' } })
+  return { set: { resolvers: [resolver] }, config: via }
+}
+
+async function measure({ set, config }: Omit<Offered, 'name' | 'stop'>): Promise<Figure> {
+  const daemon = await startDaemon({ ...set, ca: readFileSync(upstream.caFile, 'utf8'), config: { ...config, udp: 'dgram' } })
   const client = await udpClient(daemon.port)
   const tookMs: number[] = []
   let asked = 0
   const ask = async () => {
     const began = performance.now()
     const reply = await client.ask(query({ name: `n${asked++}.bench.example`, opt: {} }))
-    if (rcodeOf(reply) !== 0) throw new Error(`${over}: rcode ${rcodeOf(reply)}`)
+    if (rcodeOf(reply) !== 0) throw new Error(`rcode ${rcodeOf(reply)}: ${daemon.log().slice(-500)}`)
     tookMs.push(performance.now() - began)
   }
   const all = async (count: number) => {
@@ -73,7 +80,7 @@ console.log(`${MISSES} misses, ${ROUNDS} rounds, ${PER_S} a second, upstream ${u
 for (const over of ['dot', 'doh'] as const) {
   const figures = new Map<string, Figure[]>(routes.map(([name]) => [name, []]))
   for (let round = 0; round < ROUNDS; round++)
-    for (const [name, proxy] of routes) figures.get(name)?.push(await measure(upstream, over, proxy))
+    for (const [name, proxy] of routes) figures.get(name)?.push(await measure(ofUpstream(upstream, over, proxy)))
   const directUs = median((figures.get('direct') ?? []).map(({ cpuUs }) => cpuUs))
   for (const [name, found] of figures) {
     const cpuUs = median(found.map((figure) => figure.cpuUs))
@@ -82,6 +89,18 @@ for (const over of ['dot', 'doh'] as const) {
       `${over} ${name.padEnd(28)} ${cpuUs.toFixed(1)} us CPU (${(cpuUs / directUs).toFixed(2)} x direct), p50 ${p50Ms.toFixed(2)} ms`,
     )
   }
+}
+for (const begin of [throughRelay, encryptedDns]) {
+  const offered = await begin(upstream)
+  if (typeof offered === 'string') {
+    console.log(offered)
+    continue
+  }
+  const found: Figure[] = []
+  for (let round = 0; round < ROUNDS; round++) found.push(await measure(offered))
+  await offered.stop()
+  const [cpuUs, p50Ms] = [median(found.map((figure) => figure.cpuUs)), median(found.map((figure) => figure.p50Ms))]
+  console.log(`${offered.name.padEnd(32)} ${cpuUs.toFixed(1)} us CPU, p50 ${p50Ms.toFixed(2)} ms`)
 }
 await Promise.all(proxies.map((proxy) => proxy.stop()))
 process.exit(0)
