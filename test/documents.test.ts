@@ -58,7 +58,7 @@ t.test('documented limits are those of the code', (t) => {
       `At most ${constant('page/page.ts', 'MAX_CONNECTIONS')} connections are open at once. A connection is closed after ${constant('page/page.ts', 'PATIENCE_MS') / 1000} s of silence`,
     ],
     ['docs/shaping.md', `the last ${constant('posture/state.ts', 'RTT_WINDOW')} round trips`],
-    ['docs/shaping.md', `at most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} of them and at most until their deadline`],
+    ['docs/shaping.md', `At most ${constant('shaping/constant-rate.ts', 'MAX_WAITING')} queries wait, and only until their deadline`],
     [
       'docs/shaping.md',
       `covers pause, for ${constant('shaping/cover-traffic.ts', 'FIRST_PAUSE_MS') / MINUTE_MS} minutes, doubling to a day`,

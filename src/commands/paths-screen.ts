@@ -26,7 +26,7 @@ function groupLines(group: PathGroup, width: number): readonly string[] {
   const hops = path.route.length === 0 ? 'directly' : `through ${path.route.map(({ name }) => name).join(', then ')}`
   const over = (one: PathGroup['resolvers'][number]) => one.over.map((name) => TRANSPORTS[name as keyof typeof TRANSPORTS].label).join(', ')
   const all = resolvers.map((one) => `${one.id} over ${over(one)}`).join('; ')
-  const share = path.share < 1 ? [`Each resolver gets at most ${Math.round(path.share * 100)} % of the sites.`] : []
+  const share = path.share < 1 ? [`Each operator gets about ${Math.round(path.share * 100)} % of the sites.`] : []
   const rows = path.knows.map((row) => [
     printable(partyIn(group, row.party)),
     ...[row.address, row.names, row.timing, row.sizes].map((cell) =>

@@ -16,8 +16,8 @@ import type { PortalAnswers } from './portal-switch.ts'
 import { type ProbeReply, probe } from './probe.ts'
 
 /**
- * The names that systems, browsers and desktops query to find a login page, and for nothing else: a
- * name that also serves people is not in the list.
+ * The names that systems, browsers and desktops query to find a login page, and one that people
+ * open for that. Each is used for nothing else: a name with other services is not in the list.
  */
 export const PROBE_NAMES: readonly string[] = [
   'captive.apple.com', // macOS, iOS

@@ -71,7 +71,7 @@ export const pathDocument = v.object({
     v.number(),
     v.minValue(0),
     v.maxValue(1),
-    described('The largest share of sites whose names this resolver can get: 1 unless `split` is `by-site`.'),
+    described('The share of sites whose names this resolver gets: 1, or about 1/N with N operators if `split` is `by-site`.'),
   ),
   knows: v.pipe(
     v.array(

@@ -40,7 +40,7 @@ export function operatorShare({ maxShareOfOperator }: PolicyRules, { setup, reso
     return (working.length > 0 ? working : all).map((r) => r.setup.operator)
   })
   const share = largestShare(sides, setup.split)
-  const detail = `An operator gets at most ${percent(share)} of the sites, and ${percent(maxShareOfOperator)} are allowed.`
+  const detail = `An operator gets ${share < 1 ? 'about' : 'at most'} ${percent(share)} of the sites, and ${percent(maxShareOfOperator)} are allowed.`
   return { verdict: share <= maxShareOfOperator ? 'met' : 'not-met', detail }
 }
 
