@@ -100,7 +100,9 @@ Exit codes (COMMAND --help lists those of a command; status, doctor and query al
 Examples:
   $ enigm-dns run
   $ enigm-dns status
-  $ enigm-dns query example.com AAAA`,
+  $ enigm-dns query example.com AAAA
+
+Man pages and completions: sudo enigm-dns manual /usr/local/share, then man enigm-dns`,
     )
   for (const { group, hidden, load } of entries) program.addCommand((await load()).helpGroup(GROUPS[group]), { hidden: hidden === true })
   return program

@@ -62,6 +62,7 @@ t.test('options of a verification without --verify are a usage error', async (t)
 t.test('the help of every command has its exit codes and examples, and that of the program says where', async (t) => {
   for (const command of [...COMMANDS, 'portal', 'system', 'system enable', 'system disable', 'system status', 'service'])
     t.match((await cli(...command.split(' '), '--help')).stdout, /^Exit codes[\s\S]*^Examples:\n {2}\$ /m, command)
+  t.match((await cli('help')).stdout, /^Man pages and completions: sudo enigm-dns manual \/usr\/local\/share/m, 'npm links no pages')
   t.match((await cli('--help')).stdout, /^Exit codes \(.*COMMAND --help.*query.*\n[\s\S]*^Examples:\n {2}\$ /m)
 })
 
