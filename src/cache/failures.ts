@@ -50,7 +50,7 @@ interface SidePath {
  * repetition up to 5 min. If no question of a side is answered at all, its path fails. Then a
  * question that was sent is kept for one second. The first answer to any question of that side, or
  * another network, ends that, so that a failure of a link does not count against a question. Kept
- * in memory only, and bounded. Used from one thread. /
+ * in memory only, and bounded. Used from one thread.
  */
 export class Failures {
   readonly #clock: Clock
