@@ -114,6 +114,11 @@ export async function startDnscrypt(o: {
   readonly texts?: readonly Uint8Array[]
   /** A reply with certificates that is longer than its query has none, and is marked as cut. */
   readonly cuts?: true
+  /**
+   * Replies with certificates are marked as cut: encrypted-dns leaves out one with a post-quantum
+   * key, which is longer than the query.
+   */
+  readonly marks?: true
 }): Promise<DnscryptServer> {
   let certificates = o.certificates
   let dropping = 0
@@ -160,6 +165,7 @@ export async function startDnscrypt(o: {
       lengths.certificates.push(packet.length)
       const texts = o.texts ?? certificates.map(({ text }) => text)
       const reply = certificateReply(packet, texts)
+      if (o.marks) reply[2] = (reply[2] ?? 0) | 0x02
       const cut = o.cuts === true && reply.length > packet.length ? certificateReply(packet, []) : undefined
       if (cut !== undefined) cut[2] = (cut[2] ?? 0) | 0x02
       udp.send(cut ?? reply, peer.port, peer.address)

@@ -36,7 +36,12 @@ function linkTo(t: Test, port: number, through?: { readonly addresses: readonly 
   return { link, ask, events, cleartext, endpoint, tools }
 }
 
-async function server(t: Test, answer: DnscryptAnswer, certificates = [provider.certify()], more: { readonly cuts?: true } = {}) {
+async function server(
+  t: Test,
+  answer: DnscryptAnswer,
+  certificates = [provider.certify()],
+  more: { readonly cuts?: true; readonly marks?: true } = {},
+) {
   const found = await startDnscrypt({ certificates, answer, ...more })
   t.teardown(() => found.close())
   return found
@@ -117,6 +122,18 @@ t.test('through a relay: the server sees its address, it sees no name, and a lon
   const before = relay.counts.passed
   await ask('another-name.example')
   t.equal(relay.counts.passed, before + 1, 'the next one has that padding at once')
+})
+
+t.test('a certificate that can be used is used, although the reply is marked as cut', async (t) => {
+  const s = await server(t, answered, undefined, { marks: true })
+  const relay = await startRelay()
+  t.teardown(() => relay.close())
+  for (const through of [undefined, { addresses: ['127.0.0.1'], port: relay.port }]) {
+    const { ask, cleartext } = linkTo(t, s.port, through)
+    t.ok((await ask('www.example')).wire.length > 0)
+    t.equal(cleartext(), 1, 'one query for certificates')
+  }
+  t.equal(s.counts.tcp, 0)
 })
 
 t.test('several certificates behind a relay need a longer question, or it drops the reply', async (t) => {
