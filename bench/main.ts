@@ -54,7 +54,7 @@ const SMOKE: Plan = {
 }
 
 const CASES: Readonly<Record<string, { readonly what: string; readonly run: (bench: Bench) => Promise<void> }>> = {
-  first: { what: 'exec to first answer', run: firstAnswer },
+  first: { what: 'process start to first answer', run: firstAnswer },
   idle: { what: 'idle', run: idle },
   hits: { what: 'hits', run: hits },
   latency: { what: 'latency of hits at light load', run: latency },

@@ -44,7 +44,7 @@ export function measureSealing(): void {
     )
   }
   const [seal, open] = [median(sealing), median(opening)]
-  console.log(`seal ${seal.toFixed(3)} ms, open ${open.toFixed(3)} ms, together ${(seal + open).toFixed(3)} ms of CPU a query`)
+  console.log(`seal ${seal.toFixed(3)} ms, open ${open.toFixed(3)} ms, together ${(seal + open).toFixed(3)} ms of CPU per query`)
 }
 
 function cpuMs(work: () => void): number {
@@ -87,7 +87,7 @@ export async function measureDaemons(): Promise<void> {
     const before = ticksOf(daemon.pid)
     await ask(WARM_QUERIES, DAEMON_QUERIES)
     const ms = ((ticksOf(daemon.pid) - before) * TICK_MS) / DAEMON_QUERIES
-    console.log(`${transport.padEnd(5)} ${ms.toFixed(3)} ms of CPU a query`)
+    console.log(`${transport.padEnd(5)} ${ms.toFixed(3)} ms of CPU per query`)
     client.close()
     await daemon.stop()
   }

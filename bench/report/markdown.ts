@@ -44,7 +44,7 @@ export function setting({ machine, date, seconds, seed, plan, upstream, versions
   return [
     `${date.slice(0, 10)}, ${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node.slice(1)}, OpenSSL ${machine.openssl}; sources ${machine.commit}; seed ${seed}; ${seconds} s.`,
     `${peers.join(', ')}${absent.length === 0 ? '' : `; absent: ${absent.map(({ what, why }) => `${what} (${why})`).join(', ')}`}.`,
-    `Server on one core, ${machine.pinned ? 'pinned' : 'NOT pinned'}; dnsperf and the upstream (${upstream}) on the other, so queries a second say less than CPU a query (from /proc, threads and children together).`,
+    `Server on one core, ${machine.pinned ? 'pinned' : 'NOT pinned'}; dnsperf and the upstream (${upstream}) on the other, so queries per second say less than CPU per query (from /proc, threads and children together).`,
     `Medians of ${plan.rounds} interleaved rounds of ${plan.seconds} s; a ratio is the median of the rounds' ratios.${machine.loadBefore > 0.5 ? ` The machine was not quiet (load ${machine.loadBefore.toFixed(1)}).` : ''}`,
   ].join('\n')
 }

@@ -30,7 +30,7 @@ export function readmePart(run: Run): string {
     return `| ${row.label} | ${figure(ours.medians[row.metric])} ${row.unit} | ${theirs} | ${ratio?.toFixed(2) ?? '-'} |`
   })
   return [
-    '| CPU a query, latency, memory | enigm-dns | best peer | ratio |',
+    '| CPU per query, latency, memory | enigm-dns | best peer | ratio |',
     '| --- | ---: | ---: | ---: |',
     ...rows,
     '',

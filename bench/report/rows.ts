@@ -73,7 +73,7 @@ export function rowsOf(plan: Plan): readonly Row[] {
     ...latency('latency-1', '1 in flight'),
     ...latency('latency-10k', '10,000 q/s'),
     ...plan.growth.flatMap(growth),
-    { case: 'first', metric: 'ms', label: 'exec to first answer', unit: 'ms', limit: 150, readme: true },
+    { case: 'first', metric: 'ms', label: 'process start to first answer', unit: 'ms', limit: 150, readme: true },
     { case: 'idle', metric: 'rssMb', label: 'memory at start', unit: 'MB', limit: 65, readme: true },
     { case: 'idle', metric: 'cpuPct', label: 'CPU when idle', unit: '%', limit: 0.1, readme: true },
     { case: 'idle', metric: 'wakeUpsPerS', label: 'wake-ups when idle', unit: '/s' },
