@@ -44,14 +44,14 @@ export interface QueryPath {
   readonly seal: Seal
   /**
    * What the resolver must prove before a question is sent. `key`: that it has the pinned DNSCrypt
-   * or ODoH key. `no`: nothing, so anybody on the route
-   * can pose as the resolver (RFC 8310 section 5).
+   * or ODoH key. `no`: nothing, so anybody on the route can pose as the resolver (RFC 8310 section
+   * 5).
    */
   readonly proof: 'ca' | 'ca+spki' | 'key' | 'no'
   /**
    * Whether the key of the resolver is fetched from it without a hop. The resolver then learns the
    * address of this host. It could also give each client a different key, and recognise the queries
-   * by it (RFC 9230 section 12.1).
+   * by it.
    */
   readonly keyFetchedDirectly?: true
   /** The addresses that are dialled: of the first hop; without hops, of the resolver. */
