@@ -21,7 +21,7 @@ import { openPage } from './open-page.ts'
 import { PolicyGate } from './policy/gate.ts'
 import { CaptivePortal } from './portal/captive-portal.ts'
 import { PortalSwitch } from './portal/portal-switch.ts'
-import type { TopState } from './posture/verdict.ts'
+import type { ReportedState } from './posture/verdict.ts'
 import { newStageCounts } from './resolver.ts'
 import { createRetention, type Forgotten, type Retention } from './retention/retention.ts'
 import { binder, startWorkers } from './serving.ts'
@@ -43,7 +43,7 @@ export interface DaemonOptions {
   /** Called with each heartbeat. */
   readonly beat?: () => void
   /** Called with the state of the status whenever it changes. */
-  readonly onState?: (state: TopState) => void
+  readonly onState?: (state: ReportedState) => void
   /**
    * Runs `bind` with the rights that ports below 1024 need. Set if the service changes to another
    * user.

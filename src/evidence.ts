@@ -20,7 +20,7 @@ import type { CacheCounts } from './posture/report.ts'
 import { createSigner, openSigningKey, type SigningKey, UNKNOWN_BOOT } from './posture/signature.ts'
 import type { PostureSetup, SplitZone } from './posture/state.ts'
 import { type AtomicFileOptions, atomicFile, PUBLIC_KEY, SIGNATURE } from './posture/status-file.ts'
-import type { TopState } from './posture/verdict.ts'
+import type { ReportedState } from './posture/verdict.ts'
 import { isPaced } from './shaping/profiles.ts'
 import { bootId, isSame, selfIdentity } from './system/process-identity.ts'
 import { dialledAddresses, transportsOf } from './trusted-resolvers.ts'
@@ -40,7 +40,7 @@ export interface EvidenceOptions {
   /** Called when the gate has closed or opened, after `start`. */
   readonly onGateMoved: (closed: boolean) => void
   /** Called with the state whenever it changes. */
-  readonly onState?: ((state: TopState) => void) | undefined
+  readonly onState?: ((state: ReportedState) => void) | undefined
   /** Called at each heartbeat: no other event wakes an idle process. */
   readonly onHeartbeat: () => void
   readonly canary: SelfCanary
@@ -94,7 +94,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let audit: { readonly log: AuditLog; readonly recorder: AuditRecorder } | undefined
   let auditReported: AuditState['state'] | undefined
   let required = isRequired(policy)
-  let reportedState: TopState | undefined
+  let reportedState: ReportedState | undefined
   let started = false
   let gateMoved = false
   let around: AroundCode | undefined
@@ -115,8 +115,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     onVerdict(verdict) {
       around = verdict.signals.secureNameResolution.reasons.map(({ code }) => code).find(isAround)
       violations.judged(verdict.rules)
-      if (verdict.state !== reportedState) o.onState?.(verdict.state)
-      reportedState = verdict.state
+      const now = verdict.closed === undefined ? verdict.state : 'closed'
+      if (now !== reportedState) o.onState?.(now)
+      reportedState = now
       if (audit === undefined) return
       audit.recorder.judged(verdict)
       if (audit.log.now.state !== auditReported) reportAudit()

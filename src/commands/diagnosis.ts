@@ -1,5 +1,6 @@
 import type { Loaded } from '../config/load.ts'
 import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts'
+import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusReading } from '../posture/reader.ts'
 import type { Transport } from '../resolve.ts'
 import type { Connectivity } from '../system/network-view.ts'
@@ -126,11 +127,17 @@ function service({ status: { judgement, message, path }, suspended }: Symptoms):
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 
+const RULES = 'See policy.rules in enigm-dns status --json: the rule that is not met says why.'
+
 /** The worst reason that the running service itself reports. */
 function policy({ document, judgement }: StatusReading): Remark {
   if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Cannot tell without a current status.')
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
-  const worst = reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
+  const closing = closingRule(document)
+  const cause = document.signals.policyCompliance.reasons.find(({ code }) => closing !== undefined && code === `rule-${closing.rule}`)
+  // While the policy lets no query through, resolvers that do not answer are not the cause.
+  if (closing !== undefined && cause === undefined) return remark('policy', 'bad', `The service says: ${closing.says}`, RULES)
+  const worst = cause ?? reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
   if (worst === undefined) return remark('policy', 'ok', `The service says: ${document.state}.`)
   return {
     ...remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend),

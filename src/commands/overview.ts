@@ -1,6 +1,7 @@
 import { systemClock } from '../clock.ts'
 import { defaultStatusFile, thisAccount } from '../config/paths.ts'
 import { EXIT } from '../exit-codes.ts'
+import { closingRule } from '../posture/closing-rule.ts'
 import { mostRelevant, readStatus, type StatusReading } from '../posture/reader.ts'
 import { isSame } from '../system/process-identity.ts'
 import { type HostService, hostService, START_UNITS } from './host-service.ts'
@@ -36,6 +37,8 @@ export function inShort(reading: StatusReading | undefined, { running, installed
   const next = (command: string) => `Next: ${command}`
   if (reading?.document !== undefined && reading.judgement === 'current') {
     const { state, signals } = reading.document
+    const closed = closingRule(reading.document)
+    if (closed !== undefined) return { state: `${state}: ${closed.says}`, next: next('enigm-dns status') }
     const codes = Object.values(signals).flatMap((signal) => signal.reasons.map(({ code }) => code))
     if (codes.includes('not-proven-yet'))
       return { state: 'not proven yet: no query was sent since the start', next: next('enigm-dns query example.com') }

@@ -268,6 +268,7 @@ const SAID = {
   degraded: 'degraded: answers arrive, but a requirement is not met (enigm-dns status)',
   exposed: 'exposed: answers come from a server that did not prove its identity (enigm-dns status)',
   offline: 'offline: no trusted resolver has answered yet, or none is reachable (enigm-dns status)',
+  closed: 'offline: the policy allows no queries now (enigm-dns status)',
 } as const
 
 /**

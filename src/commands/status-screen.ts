@@ -1,3 +1,4 @@
+import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { groupedPaths, plainText } from '../posture/path-report.ts'
 import type { StatusReading } from '../posture/reader.ts'
@@ -35,11 +36,6 @@ const MEANING = {
 /** Whether no query was sent since the start. Then `offline` is not an observed failure. */
 const isFresh = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
-/** Whether the policy allows no queries now (`failClosed`). Then no resolver was asked. */
-const isClosed = (d: StatusDocument) =>
-  d.state === 'offline' && d.signals.policyCompliance.reasons.some(({ code, severity }) => severity === 'bad' && CLOSING.has(code))
-const CLOSING: ReadonlySet<string> = new Set(['rule-vpn', 'rule-separation', 'rule-audit'])
-const CLOSED = 'The policy allows no queries now, for the reason below. Lookups fail.'
 const FRESH = 'Not proven yet: no query was sent since the start. The first query connects.'
 
 /**
@@ -54,7 +50,7 @@ export function statusScreen(reading: StatusReading, wallMs: number, style: Scre
       ? [tint('red', 'enigm-dns  NOT PROVEN'), ...wrap(reading.message, style.width, '')]
       : [
           `${tint('bold', 'enigm-dns')}  ${tint(STATE_TINT[d.state], d.state.toUpperCase())}`,
-          isClosed(d) ? CLOSED : isFresh(d) ? FRESH : MEANING[d.state],
+          closingRule(d)?.says ?? (isFresh(d) ? FRESH : MEANING[d.state]),
         ]
   if (reading.verification !== undefined) {
     const { verdict, message, keyFile } = reading.verification

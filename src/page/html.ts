@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { groupedPaths, partyIn, plainText } from '../posture/path-report.ts'
 import { explainBox } from './explain-box.ts'
@@ -35,7 +36,7 @@ export function pageHtml(now: StatusDocument, counted: StatusDocument, minutes: 
   return document(
     now.state,
     html`<meta http-equiv="refresh" content="60">`,
-    html`<h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>
+    html`<h1>enigm-dns: ${coloured(now.state)}</h1><p><small>written ${now.updatedAt}; counts once a minute; version ${now.version}, up since ${now.startedAt}</small></p>${closed(now)}
 <h2>Signals</h2>${signals(now)}
 <h2>Explain a name</h2>${explainBox()}
 <h2>Resolvers</h2>${resolvers(now, counted)}
@@ -61,6 +62,12 @@ function document(title: string, head: Html, body: Html): string {
 ${body}
 </body></html>
 `.text
+}
+
+/** The cause if the policy lets no query through: the table of resolvers does not show it. */
+function closed(now: StatusDocument): Html {
+  const cause = closingRule(now)
+  return cause === undefined ? html`` : html`<p class="bad">${cause.says}</p>`
 }
 
 /** Formats a state in its colour. */

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import { CLOSING, closingRule } from '../posture/closing-rule.ts'
 import type { StatusDocument } from '../posture/document.ts'
 
 const STATES = ['protected', 'degraded', 'exposed', 'offline'] as const
@@ -18,6 +19,9 @@ export async function metricsText(now: StatusDocument, counted: StatusDocument):
   const signals = gauge('enigm_dns_signal', '1 for the state that the signal has.', ['signal', 'state'])
   for (const [signal, { state: is }] of Object.entries(now.signals))
     for (const name of SIGNAL_STATES) signals({ signal, state: name }, is === name ? 1 : 0)
+  const closed = gauge('enigm_dns_policy_closed', '1 while this rule of the policy lets no query through.', ['rule'])
+  const cause = closingRule(now)?.rule
+  for (const rule of Object.keys(CLOSING)) closed({ rule }, rule === cause ? 1 : 0)
   gauge('enigm_dns_start_time_seconds', 'When the process started.', [])({}, Date.parse(now.startedAt) / 1000)
   gauge('enigm_dns_shaping_in_force', '1: yes, 0: no or unknown.', ['profile'])(
     { profile: now.shaping.profile },

@@ -176,11 +176,11 @@ export const REASONS = {
     message: ({ id, code }) => `${id} does not answer (${code}).`,
     mend: 'The service retries. Check whether the network blocks it.',
   }),
-  'not-proven-yet': row({
+  'not-proven-yet': row<{ closed: boolean }>({
     severity: 'info',
     doc: 'No resolver has answered since the start, and none has failed.',
-    message: 'No resolver has answered yet.',
-    mend: 'Look up any name: enigm-dns query example.com',
+    message: ({ closed }) => (closed ? 'No resolver is asked, because the policy allows no queries.' : 'No resolver has answered yet.'),
+    mend: ({ closed }) => (closed ? 'Meet the rule of the policy (policy compliance).' : 'Look up any name: enigm-dns query example.com'),
   }),
   'replies-unpadded': row<readonly string[]>({
     severity: 'info',

@@ -38,7 +38,7 @@ export function judge(input: VerdictInput, c: VerdictContext, previous?: Signals
   const rules = ruleVerdicts(input, shaping)
   const closed = failClosed(rules)
   const draft = {
-    secureNameResolution: secureNameResolution(input, shaping),
+    secureNameResolution: secureNameResolution(input, shaping, closed !== undefined),
     protectedNetwork: protectedNetwork(input) ?? notAssessed('unknown', 'This network is not assessed.'),
     policyCompliance: input.setup.policy === undefined ? notAssessed('off', 'No policy is configured.') : policyCompliance(rules),
     vpn: vpnSignal(input) ?? notAssessed('off', 'No VPN is configured.'),
@@ -146,7 +146,7 @@ function shapedUnevenly({ setup, resolvers }: VerdictInput): readonly Reason[] {
 }
 
 /** The signal secureNameResolution, from the evidence of all resolvers. It matters most. */
-function secureNameResolution(input: VerdictInput, shaping: ShapingForce): SignalDraft {
+function secureNameResolution(input: VerdictInput, shaping: ShapingForce, closed: boolean): SignalDraft {
   const { resolvers, portalUntilWallMs } = input
   const flow = flowOf(input)
   const general = resolvers.filter(({ setup }) => setup.notGeneral !== true)
@@ -169,7 +169,7 @@ function secureNameResolution(input: VerdictInput, shaping: ShapingForce): Signa
             flow.unauthenticated.map(({ setup: { id }, unproven: why = 'internal' }) => ({ id, why })),
           ),
         ]),
-    ...(flows ? [] : [notFlowing(general)]),
+    ...(flows ? [] : [notFlowing(general, closed)]),
     ...(clockSuspect(general) ? [reason('clock-suspect')] : []),
     ...(portalSuspect(general) ? [reason('portal-suspected')] : []),
     ...resolvers.flatMap(({ setup: { id }, expiresInDays: days }) =>
@@ -240,11 +240,12 @@ function hopsDown(resolvers: readonly ResolverInput[], flows: boolean): readonly
   return [...different.values()].map((one) => reason('hop-down', { ...one, decides: !flows }))
 }
 
-function notFlowing(resolvers: readonly ResolverInput[]): Reason {
+/** `closed`: whether the policy allows no queries. */
+function notFlowing(resolvers: readonly ResolverInput[], closed: boolean): Reason {
   if (resolvers.every(({ failing }) => failing !== undefined))
     return reason('all-failing', { up: resolvers.some(({ links }) => links.some(({ is }) => is === 'up')) })
   const touched = resolvers.some((r) => r.quietMin !== undefined || r.failing !== undefined)
-  return reason(touched ? 'none-answering' : 'not-proven-yet')
+  return touched ? reason('none-answering') : reason('not-proven-yet', { closed })
 }
 
 /**

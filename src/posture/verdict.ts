@@ -17,6 +17,8 @@ import {
 
 export type SignalState = 'ok' | 'warn' | 'bad' | 'unknown' | 'off'
 export type TopState = 'protected' | 'degraded' | 'exposed' | 'offline'
+/** A state for the service manager. `closed`: offline, because the policy allows no queries. */
+export type ReportedState = TopState | 'closed'
 /** The five signals of the trust centre. */
 export const SIGNAL_NAMES = ['secureNameResolution', 'protectedNetwork', 'policyCompliance', 'vpn', 'service'] as const
 export type SignalName = (typeof SIGNAL_NAMES)[number]

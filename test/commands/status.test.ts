@@ -57,20 +57,6 @@ t.test('the screen of two healthy resolvers, word for word', (t) => {
   t.end()
 })
 
-t.test('a policy that lets no query through is the headline, and not a failure of resolvers', (t) => {
-  const closedBy = (code: string, severity: string) => {
-    const document = documentAfter([started])
-    const { policyCompliance } = document.signals
-    const reasons = [{ code, severity, message: 'It is not met.', mend: 'Mend it.' }]
-    const signals = { ...document.signals, policyCompliance: { ...policyCompliance, state: 'bad', reasons } }
-    return statusScreen(read({ ...document, signals }), at(9000).wallMs, plain).split('\n')[1]
-  }
-  for (const code of ['rule-audit', 'rule-vpn', 'rule-separation'])
-    t.match(closedBy(code, 'bad'), /^The policy allows no queries now/, code)
-  t.match(closedBy('rule-pins', 'bad'), /^Not proven yet/)
-  t.end()
-})
-
 t.test('one of anything is singular', (t) => {
   const document = documentAfter(GOOD)
   const screen = statusScreen(read({ ...document, cache: { ...document.cache, entries: 1 } }), at(9000).wallMs, plain)
