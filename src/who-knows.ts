@@ -252,9 +252,8 @@ export type Split = 'none' | 'by-site' | 'rotate'
 /**
  * The largest share of sites whose names one operator learns, from 0 to 1; 0: there is no operator.
  * `operatorSets`: one list of operators for clients without a view, and one for each view with its
- * own `use`.
- * Only `by-site` limits the share. With `none`, one operator may get every name. With `rotate`,
- * every operator gets every site in time.
+ * own `use`. Only `by-site` limits the share, to about 1/N of N operators. With `none`, one
+ * operator may get every name. With `rotate`, every operator gets every site in time.
  */
 export function largestShare(operatorSets: readonly (readonly string[])[], split: Split): number {
   const counts = operatorSets.map((operators) => new Set(operators.map(operatorKey)).size).filter((count) => count > 0)

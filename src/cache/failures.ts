@@ -74,8 +74,8 @@ export class Failures {
   }
 
   /**
-   * The failure of `query` while it is kept: the same answer or error again.
-   * Undefined: the question may be asked.
+   * The failure of `query` while it is kept: the same answer or error again. Undefined: the
+   * question may be asked.
    */
   kept(query: Query): Answer | EnigmError | undefined {
     if (this.#known.size === 0) return undefined

@@ -43,10 +43,9 @@ const HTML = 'text/html; charset=utf-8'
 
 /**
  * Serves `/` (HTML), `/explain` (the answer of its form) and `/metrics` (Prometheus text) to
- * authorized clients. Over a Unix socket that
- * is every process that may open it. Over TCP the client needs the token, as `Authorization:
- * Bearer`, or once as `?token=` for a browser, which gets a session. Rejects with `listen` if it
- * cannot be bound.
+ * authorized clients. Over a Unix socket that is every process that may open it. Over TCP the
+ * client needs the token, as `Authorization: Bearer`, or once as `?token=` for a browser, which
+ * gets a session. Rejects with `listen` if it cannot be bound.
  */
 export async function servePage(o: PageOptions): Promise<Page> {
   const place = o.listen.startsWith('/') ? undefined : parseListen(o.listen)
