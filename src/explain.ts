@@ -206,7 +206,7 @@ async function listStep({ config }: Loaded, { question, client }: ExplainInput, 
   const match = (await listMatches(config, { name: nameOf(question), client }, systemClock().wallMs(), ids)).find(({ applies }) => applies)
   if (match !== undefined) {
     const { list, source, line, allows } = match
-    return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', list, source, line, rule: escaped(Buffer.from(match.rule)) }
+    return { stage: 'lists', verdict: allows ? 'passes' : 'blocks', list, source, line, rule: shown(match.rule) }
   }
   const [unread] = unreadLists(config, ids)
   if (unread === undefined) return { stage: 'lists', verdict: 'passes' }
@@ -255,9 +255,16 @@ function placeOf(loaded: Loaded, { match }: OwnVerdict, question: Question, view
     return {
       stage: 'answers',
       source: configFile,
-      rule: `${path}[${at}]: ${answer.name} ${answer.type} ${escaped(Buffer.from(answer.data))}`,
+      rule: `${path}[${at}]: ${answer.name} ${answer.type} ${shown(answer.data)}`,
     }
   return { stage: 'hosts', ...hostsPlace(loaded, match, question.type) }
+}
+
+/**
+ * A text from a file in which nothing acts on a terminal or a page. Letters of every script stay.
+ */
+function shown(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`)
 }
 
 /** The index in `list` of the answer for a name and a type; `type` undefined: any type. */
@@ -279,7 +286,7 @@ function hostsPlace({ hosts }: Loaded, { owner }: OwnMatch, type: number): Pick<
   for (const file of hosts) {
     for (const { line, address, names } of hostsLines(file)) {
       if (!names.some((name) => keyOf(name) === key) && keyOf(reverseName(address)) !== key) continue
-      const rule = escaped(Buffer.from((file.text.split('\n', line)[line - 1] ?? '').trim()))
+      const rule = shown((file.text.split('\n', line)[line - 1] ?? '').trim())
       const place = { source: file.file, line, rule }
       if (type !== TYPE_A && type !== TYPE_AAAA) return place
       if (address.length === (type === TYPE_A ? 4 : 16)) return place

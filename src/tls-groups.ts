@@ -41,6 +41,21 @@ export function isHybrid(group: TlsGroup): boolean {
   return GROUPS[group].hybrid
 }
 
+/** Whether this OpenSSL may have hybrid groups: they came with 3.5 (Node 24). */
+export function mayHaveHybrids({ openssl }: Pick<NodeJS.ProcessVersions, 'openssl'> = process.versions): boolean {
+  const [major = 0, minor = 0] = openssl.split('.').map(Number)
+  return major > 3 || (major === 3 && minor >= 5)
+}
+
+/** What this Node lacks if it has none of `groups`, as a clause. Undefined: it may have one. */
+export function missingGroups(
+  groups: readonly TlsGroup[],
+  versions: Pick<NodeJS.ProcessVersions, 'node' | 'openssl'> = process.versions,
+): string | undefined {
+  if (mayHaveHybrids(versions) || !groups.every(isHybrid)) return undefined
+  return `Node ${versions.node} has OpenSSL ${versions.openssl}, which has no such group; use Node 24 or later`
+}
+
 /** The name of a group in a list of OpenSSL. */
 export function opensslNameOf(group: TlsGroup): string {
   return GROUPS[group].openssl

@@ -96,6 +96,16 @@ t.test('a list that blocks or allows: its file, line and rule; one that cannot b
   t.match(await said('other.example'), { verdict: 'unknown', steps: ['answers passes', 'lists unknown ads.txt it cannot be read'] })
 })
 
+t.test('the text of a rule is shown as it is written, except what would act on a terminal', async (t) => {
+  const { said } = await scene(
+    t,
+    { lists: [{ id: 'ads', file: 'ads.txt' }], hosts: ['hosts'] },
+    { 'ads.txt': '0.0.0.0 one.example # Zürich \u202E\u001b[31m\n', hosts: '192.0.2.1 nas.lan # das Gerät im Büro\n' },
+  )
+  t.match((await said('one.example')).steps[1], 'lists blocks ads.txt 1 0.0.0.0 one.example # Zürich \\u{202e}\\u{1b}[31m')
+  t.match((await said('nas.lan')).steps[0], 'nas.lan # das Gerät im Büro')
+})
+
 t.test('a list with rules about clients: the line, before any rule about the name', async (t) => {
   const zone = `@ SOA a. b. 1 2 3 4 5
 bad.example CNAME .

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
+import { counted } from '../config/problems.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { asHead, auditFiles, type ChainVerdict, headText, judgeChain } from '../posture/audit.ts'
@@ -85,7 +86,7 @@ async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
 function conclusion({ first, head, gaps, holdsHead, torn }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
   const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
   const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
-  const missing = gaps > 0 ? ` The log itself notes ${gaps === 1 ? '1 gap' : `${gaps} gaps`}: events that were not written.` : ''
+  const missing = gaps > 0 ? ` The log itself notes ${counted(gaps, 'gap')}: events that were not written.` : ''
   const open = torn ? ' The last line is incomplete, as after a crash or on a full disk. The next entry will record this as a gap.' : ''
   const said = `${range}${older}${missing}${open}`
   if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }

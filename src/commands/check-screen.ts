@@ -2,10 +2,11 @@ import { type ForwardRule, LINK, type ViewRule } from '../config/forwarding.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Policy, PolicyRules } from '../config/policy.ts'
-import type { Problem } from '../config/problems.ts'
-import { escaped } from '../dns/rdata-text.ts'
+import { counted, type Problem } from '../config/problems.ts'
+import { inDoubt, isErrorCode } from '../errors.ts'
 import type { ListReport } from '../rules/list-build.ts'
 import type { Finding } from './reach.ts'
+import { printable } from './status-screen.ts'
 
 /**
  * A certificate with fewer days left is reported. The time is longer than a weekend, and shorter
@@ -31,7 +32,7 @@ export function findingsText(findings: readonly Finding[]): string {
   return [
     ...table([head, ...findings.map(row)]),
     '',
-    `${working} of ${findings.length} connections to a resolver work.`,
+    `${working} of ${counted(findings.length, 'connection')} to a resolver ${working === 1 ? 'works' : 'work'}.`,
     ...remarks,
     '',
   ].join('\n')
@@ -49,7 +50,7 @@ function row(f: Finding): readonly string[] {
     f.transport,
     f.ok ? 'ok' : `FAILS: ${f.fault ?? 'unknown'}${atHop(f)}`,
     f.tlsVersion ?? '-',
-    certificate === undefined ? '-' : `${certificate.name} by ${certificate.issuer}, ${certificate.daysLeft} days left`,
+    certificate === undefined ? '-' : `${certificate.name} by ${certificate.issuer}, ${counted(certificate.daysLeft, 'day')} left`,
     f.pin,
     f.paddedReply === undefined ? '-' : f.paddedReply ? 'yes' : 'no',
     f.rttMs === undefined ? '-' : `${f.rttMs.toFixed(1)} ms`,
@@ -72,11 +73,16 @@ export function hopsText({ hops = [] }: Pick<Finding, 'hops'>): string {
   return hops.map(({ name, is }) => `${name} (${is.replace('-', ' ')})`).join(', ')
 }
 
+const doubtsKey = ({ fault }: Finding) => fault !== undefined && isErrorCode(fault) && inDoubt(fault) === 'key'
+
 function remarksOn(f: Finding): readonly string[] {
   const where = `${f.resolver} over ${f.transport}`
   const { certificate } = f
   const remarks: string[] = []
-  if (!f.ok && f.hops !== undefined) remarks.push(`${where}, through ${hopsText(f)}: ${f.detail ?? f.fault ?? 'unknown'}`)
+  const through = f.hops === undefined ? '' : `, through ${hopsText(f)}`
+  if (!f.ok && f.detail !== undefined) remarks.push(`${where}${through}: ${f.detail}`)
+  if (doubtsKey(f) && f.pin !== 'differs' && f.detail === undefined)
+    remarks.push(`${where}: no certificate of its chain is among "certHashes" of the trusted set`)
   if (f.pin === 'differs' && certificate !== undefined)
     remarks.push(`${where}: its key has the pin ${certificate.spkiPin}, which is not in the trusted set`)
   if (certificate !== undefined && certificate.daysLeft < SOON_DAYS)
@@ -114,10 +120,8 @@ export function settingsText({ config, listen, files, hosts }: Loaded): string {
     ['padding', padding.queryBlock === 0 ? 'none' : `queries to a multiple of ${padding.queryBlock} octets`],
     ['shaping', shaping.profile === 'jitter' ? `jitter of at most ${shaping.jitterMs} ms` : shaping.profile],
     ['cache', `${(cache.maxBytes / 1_048_576).toFixed(0)} MiB, TTLs from ${cache.minTtlS} to ${cache.maxTtlS} s`],
-    ...hosts.map((one): readonly [string, string] => ['hosts file', `${one.file}: ${hostsSummary(one).names} names`]),
-    ...(config.answers.length === 0
-      ? []
-      : [['own answers', `${config.answers.length} ${config.answers.length === 1 ? 'record' : 'records'}`] as const]),
+    ...hosts.map((one): readonly [string, string] => ['hosts file', `${one.file}: ${counted(hostsSummary(one).names, 'name')}`]),
+    ...(config.answers.length === 0 ? [] : [['own answers', counted(config.answers.length, 'record')] as const]),
     ['stale answers', cache.staleMaxS === 0 ? 'never' : `for ${cache.staleMaxS} s after they expire, while no resolver has a newer one`],
     ['saved cache', cache.persist === 'off' ? 'none' : cache.persist],
     ['rebinding', rebinding.protect ? 'answers with private addresses are refused' : 'no protection'],
@@ -212,8 +216,4 @@ function table(rows: readonly (readonly string[])[]): readonly string[] {
       .join('  ')
       .trimEnd(),
   )
-}
-
-function printable(text: string): string {
-  return /^[ -~]*$/.test(text) ? text : escaped(Buffer.from(text))
 }

@@ -16,6 +16,8 @@ const wordsOf = ({ path }: Described) => path.slice(1).join(' ')
 const namesOf = ({ short, long }: Option) => [short, long].filter((name) => name !== undefined)
 /** The kind of value of an option, if a shell can complete it. */
 const takesFile = ({ flags }: Option) => /<(file|folder|dir|path|socket|key)/i.test(flags)
+/** The words that an option accepts, if it has a list of them. */
+const choicesOf = ({ argChoices }: Option): readonly string[] => argChoices ?? []
 const takesWord = ({ required, optional }: Option) => required || optional
 /** Every command has this option, and commander does not list it. */
 const HELP = ['-h', '--help']
@@ -31,12 +33,17 @@ function bash(program: Described): string {
   const others = [...new Set(all.filter((option) => takesWord(option) && !takesFile(option)).flatMap(namesOf))].filter(
     (name) => !files.includes(name),
   )
+  const chosen = all
+    .filter((option) => choicesOf(option).length > 0)
+    .map(
+      (option) => `    ${namesOf(option).join('|')}) COMPREPLY=($(compgen -W '${choicesOf(option).join(' ')}' -- "$current")); return ;;\n`,
+    )
   return `# bash completion of enigm-dns. Made from its commands.
 _enigm_dns() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} command='' word words='' i
   case $previous in
     ${files.join('|')}) COMPREPLY=($(compgen -f -- "$current")); return ;;
-    ${others.join('|')}) return ;;
+${[...new Set(chosen)].join('')}    ${others.join('|')}) return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
@@ -85,7 +92,8 @@ ${calls.join('')}      esac ;;
 function zshOption(option: Option): readonly string[] {
   const names = namesOf(option)
   const text = `[${quoted(option.description).replaceAll('[', '\\[').replaceAll(']', '\\]').replaceAll(':', '\\:')}]`
-  const value = takesFile(option) ? ':file:_files' : takesWord(option) ? ':value: ' : ''
+  const words = choicesOf(option).join(' ')
+  const value = takesFile(option) ? ':file:_files' : words !== '' ? `:value:(${words})` : takesWord(option) ? ':value: ' : ''
   return names.map((name) => `'(${names.join(' ')})${name}${text}${value}'`)
 }
 
@@ -97,7 +105,8 @@ function fish(program: Described): string {
       lines.push(`complete -c enigm-dns -n '${when}' -a ${path.at(-1)} -d '${quoted(description)}'`)
     for (const option of command.options) {
       const names = [option.short && `-s ${option.short.slice(1)}`, option.long && `-l ${option.long.slice(2)}`].filter(Boolean).join(' ')
-      const value = takesFile(option) ? ' -r -F' : takesWord(option) ? ' -x' : ''
+      const words = choicesOf(option).join(' ')
+      const value = takesFile(option) ? ' -r -F' : words !== '' ? ` -x -a '${words}'` : takesWord(option) ? ' -x' : ''
       lines.push(`complete -c enigm-dns -n '${when}' ${names}${value} -d '${quoted(option.description)}'`)
     }
   }

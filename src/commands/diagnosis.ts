@@ -1,4 +1,5 @@
 import type { Loaded } from '../config/load.ts'
+import { counted } from '../config/problems.ts'
 import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts'
 import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusReading } from '../posture/reader.ts'
@@ -168,10 +169,12 @@ export function clockRemark({ wallMs, links }: Pick<Symptoms, 'wallMs' | 'links'
   return remark('clock', 'ok', `The clock says ${date}.`)
 }
 
-function network({ connectivity: { ipv4, ipv6, mtu }, loaded }: Symptoms): readonly Remark[] {
+function network({ connectivity: { ipv4, ipv6, mtu }, loaded, links: found }: Symptoms): readonly Remark[] {
   const remarks: Remark[] = []
   const v6Reachable = loaded === undefined || loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
   if (ipv4 === undefined) remarks.push(remark('network', 'unknown', 'Routes cannot be read on this system.'))
+  else if (!ipv4 && ipv6 !== true && found?.some(({ ok }) => ok) === true)
+    remarks.push(remark('network', 'ok', 'There is no default route, and none is needed: a resolver is reached without one.'))
   else if (!ipv4 && ipv6 !== true) remarks.push(remark('network', 'bad', 'There is no default route.', 'Connect to a network.'))
   else if (!ipv4 && !v6Reachable)
     remarks.push(
@@ -254,6 +257,6 @@ function certificates({ links: found }: Symptoms): readonly Remark[] {
             'Check the clock. If it is right, only the operator can fix this.',
           ),
         ]
-      : [remark('certificates', 'warn', `${where}: the certificate ends in ${days} days.`, 'The operator should renew it.')]
+      : [remark('certificates', 'warn', `${where}: the certificate ends in ${counted(days, 'day')}.`, 'The operator should renew it.')]
   })
 }

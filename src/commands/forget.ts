@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import { Command } from 'commander'
 import { type Clock, systemClock } from '../clock.ts'
 import { defaultStateDir, defaultStatusFile } from '../config/paths.ts'
+import { counted } from '../config/problems.ts'
 import type { Config } from '../config/settings.ts'
 import { EXIT } from '../exit-codes.ts'
 import { owners } from '../files/trust.ts'
@@ -134,7 +135,7 @@ function inWords({ daemon, files, left, unknown }: ForgetOutcome): string {
   const lines = [
     daemon === undefined
       ? `No daemon was reached${left.length + unknown.length === 0 ? ': none runs' : ''}.`
-      : `The daemon forgot ${daemon.entries} answers and ${daemon.sessions} TLS sessions.`,
+      : `The daemon forgot ${counted(daemon.entries, 'answer')} and ${counted(daemon.sessions, 'TLS session')}.`,
     ...(files.length === 0 ? ['There was no saved cache.'] : files.map((file) => `Removed ${file}`)),
     ...left.map((what) => `LEFT: ${what}`),
     ...unknown.map((what) => `CANNOT TELL: ${what}`),

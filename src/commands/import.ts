@@ -4,7 +4,7 @@ import { Command, Option } from 'commander'
 import * as v from 'valibot'
 import { parseJsonc } from '../config/jsonc.ts'
 import { shippedResolversFile } from '../config/paths.ts'
-import { configError, problemsOf } from '../config/problems.ts'
+import { configError, counted, problemsOf } from '../config/problems.ts'
 import { configSchema } from '../config/settings.ts'
 import { type TrustedSet, trustedSetSchema } from '../config/trusted-set.ts'
 import { asEnigmError, EnigmError, isBug, systemCode } from '../errors.ts'
@@ -193,7 +193,7 @@ function reportText({ outcomes, silent }: Imported, text: string): string {
     return printable(`line ${String(line).padEnd(5)} ${verdict.padEnd(8)}  ${cut}  ->  ${says}`)
   })
   const count = (wanted: Verdict) => outcomes.filter(({ verdict }) => verdict === wanted).length
-  const passed = silent === 1 ? '1 comment or empty line' : `${silent} comments and empty lines`
+  const passed = counted(silent, 'comment or empty line', 'comments and empty lines')
   shown.push(`${count('taken')} taken, ${count('same')} the same here, ${count('left out')} left out; ${passed}`)
   return `${shown.join('\n')}\n`
 }

@@ -50,7 +50,7 @@ export interface Finding {
   readonly ok: boolean
   /** An ErrorCode, or the name of the response code if the resolver refused to answer. */
   readonly fault?: ErrorCode | string
-  /** The error of a hop, as a sentence without its final dot. */
+  /** The error, as a sentence without its final dot. Absent: `fault` says all. */
   readonly detail?: string
   /** The hops on the way, the nearest first; absent: it is dialled directly. */
   readonly hops?: readonly HopFinding[]
@@ -214,7 +214,8 @@ function hopsOn({ resolver, transport }: Way, { config }: Loaded, failed?: strin
 function faultOf(cause: unknown, way: Way, loaded: Loaded): Pick<Finding, 'fault' | 'detail' | 'hops'> {
   const { code, message, hop } = asEnigmError(cause)
   const hops = hopsOn(way, loaded, hop)
-  return { fault: code, ...(hops.hops === undefined ? {} : { detail: message, ...hops }) }
+  // The system's own messages are one word, such as ECONNREFUSED, and the code says the same.
+  return { fault: code, ...(hops.hops === undefined && !message.includes(' ') ? {} : { detail: message }), ...hops }
 }
 
 interface Looked {

@@ -1,4 +1,5 @@
 import type { SetEntry } from '../config/listed-entries.ts'
+import { counted } from '../config/problems.ts'
 import { openSet } from '../config/set-file.ts'
 import { keyOf } from '../config/set-merge.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -63,5 +64,3 @@ export function table(rows: readonly (readonly string[])[]): readonly string[] {
       .trimEnd(),
   )
 }
-
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`

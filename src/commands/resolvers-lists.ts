@@ -1,5 +1,5 @@
 import type { Loaded } from '../config/load.ts'
-import { configError } from '../config/problems.ts'
+import { configError, counted } from '../config/problems.ts'
 import { openSet, saveSet } from '../config/set-file.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
@@ -74,7 +74,7 @@ function inWords({ source, reading, change, add }: ListedChanges, outcomes: read
   const when = signedS === undefined ? 'without a time' : `signed ${new Date(Math.min(signedS, 8e12) * 1000).toISOString()}`
   return [
     ...why,
-    `${source.id}: ${entries.length} entries, ${when}; ${add.length} are not in the set, ${change.length} changes wait${change.length + add.length === 0 ? '.' : ' (apply with: enigm-dns resolvers accept)'}`,
+    `${source.id}: ${counted(entries.length, 'entry', 'entries')}, ${when}; ${counted(add.length, 'is', 'are')} not in the set, ${counted(change.length, 'change waits', 'changes wait')}${change.length + add.length === 0 ? '.' : ' (apply with: enigm-dns resolvers accept)'}`,
     ...change.map((one) => `  ${changeText(one)}`),
   ]
 }

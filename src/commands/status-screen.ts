@@ -1,3 +1,4 @@
+import { counted } from '../config/problems.ts'
 import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { groupedPaths, plainText } from '../posture/path-report.ts'
@@ -107,7 +108,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
   const force = { yes: 'in force', no: 'NOT in force', unknown: '(unknown whether in force)' }[d.shaping.inForce]
   const facts = [
     `shaping ${printable(d.shaping.profile)}${d.shaping.profile === 'off' ? '' : ` ${force}`}`,
-    `cache ${d.cache.entries} ${d.cache.entries === 1 ? 'entry' : 'entries'}, ${mebibytes(d.cache.bytes)}/${mebibytes(d.cache.maxBytes)} MiB`,
+    `cache ${counted(d.cache.entries, 'entry', 'entries')}, ${mebibytes(d.cache.bytes)}/${mebibytes(d.cache.maxBytes)} MiB`,
     `cleartext sent ${sent}`,
   ]
   lines.push(...wrap(facts.join('; '), style.width, '  '))
@@ -125,7 +126,7 @@ function currentLines(d: StatusDocument, wallMs: number, style: ScreenStyle, tin
 
 function listText({ id, state, rules, blocked }: NonNullable<StatusDocument['lists']>[number]): string {
   const count = blocked === undefined ? '' : `, ${blocked} blocked`
-  return `${printable(id)} ${state === 'in-force' ? '' : `${state.toUpperCase()} `}${rules} ${rules === 1 ? 'rule' : 'rules'}${count}`
+  return `${printable(id)} ${state === 'in-force' ? '' : `${state.toUpperCase()} `}${counted(rules, 'rule')}${count}`
 }
 
 /**

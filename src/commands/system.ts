@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { MessageChannel } from 'node:worker_threads'
 import { Command } from 'commander'
+import { counted } from '../config/problems.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { textIn } from '../files/captured.ts'
@@ -245,7 +246,7 @@ async function systemStatus({ json }: Options, world: SystemWorld): Promise<numb
     out.write(`${state}: ${printable(owner)} manages DNS (back end ${backend})${enabled ? `, ${printable(address)}` : ''}\n`)
     out.write(lines(bypasses.map(({ via, what }) => `bypass: ${via}: ${what}`)))
     for (const [port, packets] of Object.entries(rejected ?? {}))
-      out.write(`rejected at port ${port} because they bypassed the service: ${packets} packets\n`)
+      out.write(`rejected at port ${port} because they bypassed the service: ${counted(packets, 'packet')}\n`)
   }
   if (pending) err.write('A change was not finished. To undo it, run enigm-dns system disable.\n')
   if (!enabled) {

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { operatorKey } from '../route.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { closed, described, distinct, integer, text, yesNo } from './fields.ts'
+import { counted } from './problems.ts'
 import { type TrustedResolver, transportName } from './trusted-set.ts'
 
 const ids = distinct(
@@ -73,6 +74,6 @@ export function chosenBy(
     const only = resolvers.filter((resolver) => failing(resolver).join() === name).length
     return only === 0 ? [] : [`${only} more would match without ${name === 'enabled' ? '"enabled": false in the set' : `"${name}"`}`]
   })
-  const found = operators.length === 0 ? 'no resolver of the set matches' : `${operators.length} of ${wanted} operators match`
+  const found = operators.length === 0 ? 'no resolver of the set matches' : `${operators.length} of ${counted(wanted, 'operator')} match`
   return { chosen: matching, problem: [found, ...lacks].join('; ') }
 }

@@ -102,7 +102,9 @@ export function distinct<const Item extends v.GenericSchema<unknown, unknown>>(
 function repeated(list: unknown, same: (item: unknown) => unknown): unknown {
   if (!Array.isArray(list)) return undefined
   const spelt = list.map(same)
-  return list.find((_, index) => spelt.indexOf(spelt[index]) !== index)
+  const at = spelt.findIndex((one, index) => spelt.indexOf(one) !== index)
+  // An object is long, and its other keys do not matter.
+  return typeof list[at] === 'object' ? spelt[at] : list[at]
 }
 
 /** One of a few words. */
@@ -124,15 +126,30 @@ const LITERAL = 'must be an IPv4 or IPv6 address (a name would need a lookup)'
 export const ipLiteral = v.pipe(text(45), checked(literalProblem))
 
 /**
+ * Why a text is not the base64 of 32 octets, as a clause with the fix that begins with `form`.
+ * Undefined: it is. Some programs write "sha256/" before it.
+ */
+export function octets32Problem(text: string, form: string): string | undefined {
+  const bare = `${text
+    .trim()
+    .replace(/^(pin-)?sha-?256\W{1,2}/i, '')
+    .replace(/[="]*$/, '')}=`
+  const isSound = /^[A-Za-z0-9+/]{43}=$/.test(bare) && Buffer.from(bare, 'base64').toString('base64') === bare
+  if (isSound && bare === text) return undefined
+  return isSound ? `${form}, and nothing else; write "${bare}"` : form
+}
+
+const PIN_FORM = 'must be the base64 of 32 octets (the SHA-256 of the public key)'
+
+/**
  * Base64 of a SHA-256 over the leaf's SubjectPublicKeyInfo (RFC 7858 section 4.2). Only the
  * canonical spelling is accepted, so equal pins are equal texts.
  */
 export const spkiPin = v.pipe(
-  text(44),
-  v.check(
-    (pin) => /^[A-Za-z0-9+/]{43}=$/.test(pin) && Buffer.from(pin, 'base64').toString('base64') === pin,
-    'must be the base64 of 32 octets (the SHA-256 of the public key)',
-  ),
+  v.string(PIN_FORM),
+  checked((pin) => octets32Problem(pin, PIN_FORM)),
+  v.minLength(1, PIN_FORM),
+  v.maxLength(44, PIN_FORM),
 )
 
 /** An address of one host that is reachable on any network. */

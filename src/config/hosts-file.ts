@@ -5,7 +5,7 @@ import { nameFromText } from '../dns/name.ts'
 import { lowerOctet } from '../dns/octets.ts'
 import { asEnigmError } from '../errors.ts'
 import { addressOctets } from './cidr.ts'
-import type { Problem } from './problems.ts'
+import { counted, type Problem } from './problems.ts'
 
 /** Limit of a hosts file, whose names are kept in memory as text. Blocklists belong in `lists`. */
 export const MAX_HOSTS_OCTETS = 4_194_304
@@ -140,7 +140,7 @@ export function hostsSummary(hosts: HostsFile): HostsSummary {
   }
   for (const { names } of hostsLines(hosts, fault)) count += names.length
   if (isBlank(hosts)) return { names: 0, faultyLines: 0, fault: `${hosts.file}: ${EMPTY}, so it has no effect` }
-  const more = lines.size === 1 ? '' : `, and ${lines.size - 1} more lines are not used completely`
+  const more = lines.size === 1 ? '' : `, and ${counted(lines.size - 1, 'more line is', 'more lines are')} not used completely`
   return {
     names: count,
     faultyLines: lines.size,

@@ -11,6 +11,8 @@ export const MAX_OCTETS = 1_048_576
 const MAX_DEPTH = 32
 /** Limit of reported problems, because one syntax error causes many others. */
 const MAX_PROBLEMS = 10
+/** Limit of errors that are compared with the one before: each comparison reads the text. */
+const MAX_ERRORS = 40
 /**
  * Keys that are refused. Assigning them to an ordinary object changes its prototype, and schema
  * libraries ignore them without an error.
@@ -48,9 +50,17 @@ export function parseJsonc(text: string, fix = 'write {} for the defaults'): Par
 }
 
 function syntaxProblems(text: string, errors: readonly ParseError[]): readonly string[] {
+  const beginsAsJson = stripComments(text.slice(0, errors[0]?.offset)).trim() !== ''
   return errors
+    .slice(0, beginsAsJson ? MAX_ERRORS : 1)
+    .filter((error, i) => !follows(text, errors[i - 1], error))
     .slice(0, MAX_PROBLEMS)
     .map((error) => `${place(text, error.offset)}: ${inWords(printParseErrorCode(error.error))}; correct the JSON there`)
+}
+
+/** Whether nothing is between two errors. Then the first one causes the second. */
+function follows(text: string, before: ParseError | undefined, error: ParseError): boolean {
+  return before !== undefined && text.slice(before.offset + before.length, error.offset).trim() === ''
 }
 
 /** Converts "CommaExpected" to "comma expected". */

@@ -1,5 +1,6 @@
 import { parseJsonc } from './jsonc.ts'
 import { type EntryValue, entriesOf, type SetEntry } from './listed-entries.ts'
+import { counted } from './problems.ts'
 import { acceptable, entriesIn } from './set-file.ts'
 import { MAX_LIST_ENTRIES, readStampList } from './stamp-list.ts'
 
@@ -18,7 +19,7 @@ export function readList(data: Uint8Array, name: string): ReadList {
   const { good, faults } = acceptable(entries)
   const remarks = [
     ...(repeated === 0 ? [] : [`${repeated} repeated another entry of the list`]),
-    ...(list.refused > 0 ? [`${list.refused} stamps were refused`] : []),
+    ...(list.refused > 0 ? [`${counted(list.refused, 'stamp was', 'stamps were')} refused`] : []),
     ...list.faults,
     ...faults.slice(0, MAX_REMARKS),
   ]
@@ -39,7 +40,8 @@ function fromJson(text: string, name: string): ReadList {
     return [{ kind, value: { ...said, list: name, ...(kind === 'resolvers' ? { enabled: false } : {}) } as unknown as EntryValue }]
   })
   const { good, faults } = acceptable(listed)
-  const refused = beyond > 0 ? [`${beyond} entries were refused, which are beyond the limit of ${MAX_LIST_ENTRIES} in one list`] : []
+  const refused =
+    beyond > 0 ? [`${counted(beyond, 'entry was', 'entries were')} refused, beyond the limit of ${MAX_LIST_ENTRIES} in one list`] : []
   return { entries: good, remarks: [...refused, ...faults.slice(0, MAX_REMARKS)] }
 }
 

@@ -17,7 +17,7 @@ const whenSchema = v.pipe(
   closed({
     days: says('The days on which the list applies.', distinct(word(...DAY_NAMES), 7)),
     hours: says(
-      'The hours in which it applies, in the local time of this host. An end before the beginning is on the next day.',
+      'The hours in which it applies, in the local time of this host. An end that is not after the beginning is on the next day.',
       v.pipe(
         text(11),
         v.check((span) => HOURS.test(span), 'must be a span of hours, as in "21:00-06:30"'),

@@ -33,6 +33,13 @@ export function configError(problems: readonly Problem[]): EnigmError {
   return new EnigmError('config', lines.join('\n'))
 }
 
+/**
+ * A number with its noun, as in "1 entry" and "2 entries". `many`: the plural if it is irregular.
+ */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
+
 /** Quotes a value from a file. It is escaped, and cut to 80 characters. */
 export function quoted(value: unknown): string {
   const text = JSON.stringify(value) ?? 'nothing'

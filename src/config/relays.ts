@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { operatorKey } from '../route.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { canonical, isLoopback } from './cidr.ts'
-import { authenticationName, closed, described, distinct, hostAddress, integer, text, word } from './fields.ts'
+import { authenticationName, checked, closed, described, distinct, hostAddress, integer, octets32Problem, text, word } from './fields.ts'
 import { targetKeyOf } from './odoh-config.ts'
 import { quoted } from './problems.ts'
 
@@ -20,17 +20,18 @@ const relayPath = v.pipe(
   v.transform((path) => path.replace(TEMPLATE, '')),
 )
 
+const HASH_FORM = 'must be the base64 or the hexadecimal form of 32 octets (the SHA-256 of a certificate)'
+
 /**
  * Base64 of a SHA-256 over a certificate, or over its signed part (as in DNS stamps). Hexadecimal
  * is accepted too, with or without colons.
  */
 const certHash = v.pipe(
-  text(95),
+  v.string(HASH_FORM),
+  v.minLength(1, HASH_FORM),
+  v.maxLength(95, HASH_FORM),
   v.transform((hash) => (/^([0-9a-f]{2}:?){32}$/i.test(hash) ? Buffer.from(hash.replaceAll(':', ''), 'hex').toString('base64') : hash)),
-  v.check(
-    (hash) => /^[A-Za-z0-9+/]{43}=$/.test(hash) && Buffer.from(hash, 'base64').toString('base64') === hash,
-    'must be the base64 or the hexadecimal form of 32 octets (the SHA-256 of a certificate)',
-  ),
+  checked((hash) => octets32Problem(hash, HASH_FORM)),
 )
 
 /** `certHashes` of a resolver or of a relay. */

@@ -1,4 +1,5 @@
 import { missingQuic } from '../quic.ts'
+import { missingGroups } from '../tls-groups.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { type Problem, quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
@@ -34,6 +35,12 @@ export function transportProblems(
     if (only === undefined || offered.some((transport) => !TRANSPORTS[transport].quic)) continue
     const message = `${offered.map(quoted).join(' and ')} is the only transport for ${quoted(resolver.id)} (${setFile}), and ${missing}; use a newer Node, or add "dot" or "doh" where the resolver offers it`
     found.push({ file, path: `transports[${transports.indexOf(only)}]`, message })
+  }
+  for (const { id, tls } of resolvers) {
+    const lacks = tls?.groups === undefined ? undefined : missingGroups(tls.groups)
+    if (lacks === undefined) continue
+    const message = `the "tls.groups" of ${quoted(id)} has only ${tls?.groups?.join(', ')}, and ${lacks}, or add "X25519"`
+    found.push({ file: setFile, path: 'resolvers', message })
   }
   for (const resolver of resolvers) {
     const offered = transports.filter((transport) => resolver.transports[transport] !== undefined)

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { counted } from '../config/problems.ts'
 import { type Draft, verdictRule } from './draft.ts'
 import { slug } from './places.ts'
 import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
@@ -162,7 +163,7 @@ function eachLine(
     if (why === undefined) taken++
     else draft.say('left out', from, `${path}, rule ${at + 1} (${line}): ${why}`, to)
   }
-  if (taken > 0) draft.say('taken', from, `${key}: ${taken} rules of ${path}`, to)
+  if (taken > 0) draft.say('taken', from, `${key}: ${counted(taken, 'rule')} of ${path}`, to)
 }
 
 /** Makes a rule for a file of names. A plain name also covers every name below it. */

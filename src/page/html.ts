@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { counted } from '../config/problems.ts'
 import { closingRule } from '../posture/closing-rule.ts'
 import type { StatusDocument } from '../posture/document.ts'
 import { groupedPaths, partyIn, plainText } from '../posture/path-report.ts'
@@ -130,7 +131,7 @@ function cache(d: StatusDocument): Html {
     d.cache.hits !== undefined
       ? `${d.cache.hits} hits, ${d.cache.misses} misses`
       : 'hits and misses are not shown under a profile with cover traffic: they would reveal how much of it was real'
-  return html`<p>${d.cache.entries} answers in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
+  return html`<p>${counted(d.cache.entries, 'answer')} in ${mib(d.cache.bytes)} of ${mib(d.cache.maxBytes)} MiB; ${counts}</p>`
 }
 
 /** Formats the counts by list, never by name. */

@@ -1,3 +1,5 @@
+import { counted } from '../config/problems.ts'
+
 export type Severity = 'info' | 'warn' | 'bad'
 
 /**
@@ -93,7 +95,7 @@ export const HOST_REASONS = {
     severity: 'warn',
     doc: 'A program on this host sends DNS queries to other name servers over port 53.',
     message: ({ flows }) =>
-      `A program on this host sends to port 53 of other servers and bypasses this service: at least ${flows} flows since the start.`,
+      `A program on this host sends to port 53 of other servers and bypasses this service: at least ${counted(flows, 'flow')} since the start.`,
     mend: 'Find the program (ss -uap dport = :53) and make it use the system resolver, or block outgoing port 53.',
   }),
 } as const satisfies Readonly<Record<string, ReasonRow<never>>>

@@ -1,4 +1,5 @@
 import { type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from '../config/policy.ts'
+import { counted } from '../config/problems.ts'
 import type { ErrorCode } from '../errors.ts'
 import { operatorKey } from '../route.ts'
 import { allowedProxies, diversity, operatorShare, separation } from './path-rules.ts'
@@ -205,8 +206,8 @@ function cleartextRule(input: VerdictInput): RuleFinding {
 function auditRule({ audit }: VerdictInput): RuleFinding {
   if (audit === undefined) return cannotTell('Nothing has been written yet.')
   return audit.state === 'writing'
-    ? met(`${audit.entries} entries.`)
-    : notMet(`The log cannot be written; ${audit.lost} events are missing.`)
+    ? met(`${counted(audit.entries, 'entry', 'entries')}.`)
+    : notMet(`The log cannot be written; ${counted(audit.lost, 'event is', 'events are')} missing.`)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { counted } from '../config/problems.ts'
 import type { ErrorCode, HopCode } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
@@ -114,7 +115,7 @@ export const REASONS = {
     severity: 'warn',
     doc: 'The certificate of a resolver expires within 14 days (one that is valid for less than 8 days: in the last third of its life).',
     message: ({ id, days }) =>
-      `The certificate of ${id} ${days > 0 ? `expires in ${days} day${days === 1 ? '' : 's'}` : 'has expired, or the clock of this host is wrong'}.`,
+      `The certificate of ${id} ${days > 0 ? `expires in ${counted(days, 'day')}` : 'has expired, or the clock of this host is wrong'}.`,
     mend: 'Its operator must renew it. If it is yours, renew it with the same key or with the key of your second pin.',
   }),
   'group-forced': row<readonly string[]>({

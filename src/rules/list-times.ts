@@ -8,8 +8,8 @@ export const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const
 export interface ListTimes {
   readonly days?: readonly (typeof DAYS)[number][] | undefined
   /**
-   * `HH:MM-HH:MM`. If the end is before the beginning, the range runs past midnight and counts for
-   * the day on which it begins.
+   * `HH:MM-HH:MM`. If the end is not after the beginning, the range runs past midnight and counts
+   * for the day on which it begins.
    */
   readonly hours?: string | undefined
 }

@@ -6,6 +6,7 @@ import { systemClock, systemRandom } from '../../src/clock.ts'
 import { type CheckOptions, check } from '../../src/commands/check.ts'
 import { type Authority, createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
+import { mayHaveHybrids } from '../../src/tls-groups.ts'
 import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { replyTo } from '../support/replies.ts'
@@ -27,6 +28,8 @@ interface Setting {
   /** Text of config.json, whatever it is. */
   readonly configText?: string
   readonly env?: Readonly<Record<string, string>>
+  /** More keys of the entry in the trusted set. */
+  readonly entry?: object
 }
 
 /** Places of its own: as root, those of the machine are judged too. */
@@ -61,6 +64,7 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
     spkiPins: setting.pins ?? [],
     caFile: 'ca.pem',
     ...(setting.probe === undefined ? {} : { probe: setting.probe }),
+    ...setting.entry,
   }
   await write('resolvers.json', JSON.stringify({ version: 1, resolvers: [resolver] }))
   await write('config.json', setting.configText ?? JSON.stringify({ ...basis, ...setting.config }))
@@ -202,6 +206,28 @@ t.test('a peer that is not authenticated: exit 1, the reason, and no query', asy
     }
   }
 })
+
+t.test('a certificate that no hash names: the result is not blamed on a pin that nobody set', async (t) => {
+  const { code, out } = await run(t, { entry: { certHashes: [OTHER_PIN] } })
+  t.equal(code, 1)
+  t.match(out, /^mine +dot +FAILS: pin-mismatch .* none set/m)
+  t.match(out, /^mine over dot: no certificate of its chain is among "certHashes" of the trusted set$/m)
+})
+
+t.test(
+  'TLS groups that this Node does not have: refused with the reason',
+  { skip: mayHaveHybrids() ? 'this Node has them' : false },
+  async (t) => {
+    const { code, err, handshakes } = await run(t, { entry: { tls: { groups: ['X25519MLKEM768'] } } })
+    t.equal(code, 2)
+    t.match(
+      err,
+      /resolvers: the "tls\.groups" of "mine" has only X25519MLKEM768, and Node .* has OpenSSL .*; use Node 24 or later, or add "X25519"/,
+    )
+    t.equal(handshakes, 0)
+    t.equal((await run(t, { entry: { tls: { groups: ['X25519MLKEM768', 'X25519'] } } })).code, 0)
+  },
+)
 
 t.test('a certificate outside its dates: the clock is in doubt, too', async (t) => {
   const nowMs = systemClock().wallMs()

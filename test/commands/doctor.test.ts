@@ -112,6 +112,11 @@ t.test('each step from the application down has its own word', async (t) => {
   }
 })
 
+t.test('without a default route, resolvers that are reached are no fault of the network', async (t) => {
+  const [network] = about(await remarks(t, { wayOut: { ipv4: false, ipv6: false } }), 'network')
+  t.match(network, { state: 'ok', message: 'There is no default route, and none is needed: a resolver is reached without one.' })
+})
+
 t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
   const links = about(await remarks(t, { dotPort: await freePort() }), 'links')
   t.ok(links.some((r) => r.state === 'warn' && /seems blocked/.test(r.message)))

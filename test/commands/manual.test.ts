@@ -63,6 +63,8 @@ const COMPLETED: readonly (readonly [line: string, includes: string, excludes: s
   ['enigm-dns audit ', 'verify', 'status'],
   ['enigm-dns service install --', '--dry-run', '--json'],
   ['enigm-dns status --w', '--watch', '--file'],
+  ['enigm-dns import --from ', 'unbound', '--out'],
+  ['enigm-dns import --from a', 'adguardhome', 'unbound'],
 ]
 
 t.test('bash completes', { skip: shell('bash') === undefined }, (t) => {

@@ -212,7 +212,7 @@ t.test('what a person added to an entry stays, and a change that no set may hold
     return JSON.stringify({ version: 1, resolvers: [{ id: 'a', addresses: [address], transports, ...claims }] })
   }
   publish(listed('192.0.2.1', 853), 1000)
-  t.match((await run('update')).out, /1 changes wait/)
+  t.match((await run('update')).out, /1 change waits/)
   const kept = { doq: { port: 853 }, dnscrypt: { port: 444, relay: 'anon' } }
   t.match(await resolvers(), [{ transports: kept, dnscryptRelay: { id: 'anon' } }])
   t.equal((await run('accept')).code, 0)

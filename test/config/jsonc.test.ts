@@ -24,6 +24,14 @@ t.test('faults have line and column from 1, with any line end', async (t) => {
   }
 })
 
+t.test('what follows from a fault is not a fault of its own', async (t) => {
+  for (const text of ['garbage\n', 'listen = 127.0.0.1\n', '{ "a": tru }', 'NaN', '{ "a": 1 \n b }']) {
+    const { problems = [] } = parseJsonc(text)
+    t.equal(problems.length, 1, `${JSON.stringify(text)}: ${problems.join(' | ')}`)
+  }
+  t.equal(parseJsonc('{ "a": tru, "b": fals }').problems?.length, 2, 'two faults are two problems')
+})
+
 t.test('a bracket that closes another kind, any number of times: refused without recursion', async (t) => {
   for (const text of ['[},'.repeat(5000), '{]'.repeat(100_000), '{"a":[}']) {
     const { problems } = parseJsonc(text)

@@ -28,6 +28,12 @@ async function sentences({ config = {}, set = { version: 1, resolvers: [RESOLVER
 const address = (value: unknown) => ({ set: { version: 1, resolvers: [{ ...RESOLVER, addresses: [value] }] } })
 const listening = (...listen: readonly string[]) => ({ config: { listen } })
 
+const PIN = Buffer.alloc(32, 7).toString('base64')
+const pinned = (pin: unknown) => ({ set: { version: 1, resolvers: [{ ...RESOLVER, spkiPins: [pin] }] } })
+const pinSays = (end: RegExp) =>
+  new RegExp(`^set\\.json: resolvers\\[0\\]\\.spkiPins\\[0\\]: must be the base64 of 32 octets.*${end.source}`)
+const LIST = { id: 'ads', url: 'https://lists.example/a' }
+
 /**
  * What somebody writes, and what the one sentence must say: the place, what is wrong, and what to
  * write instead.
@@ -112,6 +118,31 @@ const SLIPS: readonly (readonly [what: string, files: Files, says: RegExp])[] = 
     { set: { version: 1, resolvers: [] } },
     /^set\.json: resolvers: contains no enabled resolver.*the list is empty; add one/,
   ],
+  ['a pin with its algorithm', pinned(`sha256/${PIN}`), pinSays(/, and nothing else; write "BwcH[^"]*="/)],
+  ['a pin as curl writes it', pinned(`sha256//${PIN}`), pinSays(/; write "BwcH/)],
+  ['a pin as HPKP wrote it', pinned(`pin-sha256="${PIN}"`), pinSays(/; write "BwcH/)],
+  ['a pin with one sign too many', pinned(`${PIN}=`), pinSays(/; write "BwcH/)],
+  ['a pin without its last sign', pinned(PIN.slice(0, -1)), pinSays(/; write "BwcH/)],
+  ['half a pin', pinned(PIN.slice(0, 20)), pinSays(/\(the SHA-256 of the public key\) \(found/)],
+  ['an empty pin', pinned(''), pinSays(/$/)],
+  ['a number as a pin', pinned(7), pinSays(/$/)],
+  [
+    'a hash of a certificate with its algorithm',
+    { set: { version: 1, resolvers: [{ ...RESOLVER, certHashes: [`sha256/${PIN}`] }] } },
+    /certHashes\[0\]: must be the base64 or the hexadecimal form of 32 octets.*; write "BwcH/,
+  ],
+  [
+    'two lists with one id',
+    { config: { lists: [LIST, { ...LIST, url: 'https://lists.example/b' }] } },
+    /^config\.json: lists: names an item twice \("ads"\); keep one of them$/,
+  ],
+  [
+    'two views with one id',
+    { config: { views: ['127.0.0.1', '127.0.0.2'].map((one) => ({ id: 'kids', clients: [one], lists: [] })) } },
+    /^config\.json: views: names an item twice \("kids"\)/,
+  ],
+  ['no JSON', { config: 'listen = 127.0.0.1' }, /^config\.json: line 1, column 1: /],
+  ['no JSON, on two lines', { config: 'garbage\n' }, /^config\.json: line 1, column 1: /],
 ]
 
 t.test('one sentence names the place and the fix', async (t) => {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import * as v from 'valibot'
 import { policySchema } from '../../src/config/policy.ts'
+import { counted } from '../../src/config/problems.ts'
 import type { Event } from '../../src/events.ts'
 import { answered, at, failed, JITTER, started, verdictAfter } from './evidence.ts'
 
@@ -58,6 +59,9 @@ t.test('each rule is met, not met, claimed, or unknown', (t) => {
   t.same(rules(required, sys('unknown')), { systemResolver: 'cannot-tell' })
   t.same(rules({ audit: 'required' }, audit('writing')), { audit: 'met' })
   t.same(rules({ audit: 'required' }, audit('unwritable')), { audit: 'not-met' })
+  t.equal(counted(0, 'event is', 'events are'), '0 events are')
+  t.equal(counted(1, 'event is', 'events are'), '1 event is')
+  t.equal(counted(2, 'gap'), '2 gaps')
   t.end()
 })
 

@@ -1,6 +1,6 @@
 import { createSecureContext, rootCertificates, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { EnigmError } from '../../errors.ts'
-import { isHybrid, opensslNameOf, type TlsGroup } from '../../tls-groups.ts'
+import { isHybrid, mayHaveHybrids, opensslNameOf, type TlsGroup } from '../../tls-groups.ts'
 import type { TlsRules } from './endpoint.ts'
 
 /**
@@ -53,9 +53,8 @@ const known = new Map<TlsGroup, boolean>()
  * context costs 1 ms at each start.
  */
 function isSupported(group: TlsGroup): boolean {
-  const [major = 0, minor = 0] = process.versions.openssl.split('.').map(Number)
   if (!isHybrid(group)) return true
-  if (major < 3 || (major === 3 && minor < 5)) return false
+  if (!mayHaveHybrids()) return false
   const before = known.get(group)
   if (before !== undefined) return before
   const found = takes(opensslNameOf(group))
