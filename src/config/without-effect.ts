@@ -97,6 +97,15 @@ const HINTS: readonly Hint[] = [
     says: () => 'only the profile "jitter" uses it: choose that profile, or remove this.',
   },
   {
+    path: 'shaping.jitterMs',
+    idle: ({ config: { shaping, timeoutMs } }) => {
+      const longestMs = timeoutMs - ANSWER_MS
+      return shaping.profile === 'jitter' && shaping.jitterMs > longestMs ? [String(longestMs)] : []
+    },
+    says: (longestMs) =>
+      `500 ms of "timeoutMs" remain for the answer, so no delay is longer than ${longestMs} ms: raise "timeoutMs", or lower this.`,
+  },
+  {
     path: 'shaping.profile',
     idle: ({ config: { shaping } }) => itself(shaping.profile === 'jitter' && shaping.jitterMs === 0),
     says: () => '"jitter" with a "jitterMs" of 0 delays nothing and hides nothing: raise "jitterMs", or set "off".',
@@ -142,6 +151,11 @@ const HINTS: readonly Hint[] = [
       `only this host can reach the addresses of "listen", so item ${items} has no effect: add an address to "listen", or remove it.`,
   },
   {
+    path: 'system.enabled',
+    idle: ({ config: { system }, listen }) => itself(system.enabled && listen.every(({ port }) => port !== DNS_PORT)),
+    says: () => 'the system sends its queries to port 53, and no address of "listen" has that port: add one, or remove this.',
+  },
+  {
     path: 'views',
     idle: ({ config: { views } }) =>
       views
@@ -163,8 +177,11 @@ const HINTS: readonly Hint[] = [
 ]
 
 const DEFAULT_JITTER_MS = 20
+/** A delay of the profile `jitter` leaves this time for the answer (src/shaping/jitter.ts). */
+const ANSWER_MS = 500
 /** Pairs of blocks that are compared at a start: 2,000 take about 20 ms. */
 const MOST_COMPARED = 2000
+const DNS_PORT = 53
 const LOOPBACK = ['127.0.0.0/8', '::1/128'] as const
 
 /** The settings of a configuration that do nothing, one sentence for each kind. */

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { counted } from '../config/problems.ts'
+import { readStamp } from '../config/stamps.ts'
 import { type Draft, verdictRule } from './draft.ts'
 import { slug } from './places.ts'
 import { readToml, type TomlEntry, type TomlValue } from './toml.ts'
@@ -227,7 +228,17 @@ const GLOBAL: Readonly<Record<string, Rule>> = {
   require_nolog: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   require_nofilter: leftOut('properties of resolvers are claims of the trusted set; choose with "use"'),
   disabled_server_names: leftOut('only resolvers of "use" are asked'),
-  force_tcp: same('the default transports, DNS over TLS and HTTPS, are over TCP; others are used only if "transports" has them'),
+  force_tcp: (draft, { value, from, to }) => {
+    const hasDatagrams = value === true && [...draft.stamps.values()].some((one) => readStamp(one).stamp?.protocol === 'dnscrypt')
+    if (hasDatagrams)
+      return draft.say('left out', from, 'DNSCrypt is over UDP; take "dnscrypt" out of "transports" if it must not be used', to)
+    draft.say(
+      'same',
+      from,
+      'the default transports, DNS over TLS and HTTPS, are over TCP; others are used only if "transports" has them',
+      to,
+    )
+  },
   http3: off('HTTP/3 is not a transport of this program'),
   http3_probe: off('HTTP/3 is not a transport of this program'),
   keepalive: same('connections are kept as long as they are useful'),

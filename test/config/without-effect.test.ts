@@ -124,6 +124,16 @@ const CASES: Readonly<Record<string, Case>> = {
     says: /^shaping\.profile: "jitter" with a "jitterMs" of 0/,
     mended: { shaping: { jitterMs: 1 } },
   },
+  'a jitter for which there is no time': {
+    config: { timeoutMs: 500 },
+    says: /^shaping\.jitterMs: 500 ms of "timeoutMs" remain for the answer, so no delay is longer than 0 ms/,
+    mended: { timeoutMs: 520 },
+  },
+  'a system that cannot ask here': {
+    config: { system: { enabled: true }, listen: ['127.0.0.1:5353'] },
+    says: /^system\.enabled: the system sends its queries to port 53/,
+    mended: { system: { enabled: true }, listen: ['127.0.0.1:5353', '127.0.0.55:53'] },
+  },
   'a saved cache that keeps nothing': {
     config: { cache: { persist: 'disk', maxTtlS: 0 } },
     says: /^cache\.persist: /,

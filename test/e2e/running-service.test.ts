@@ -126,7 +126,7 @@ if (insideNamespace(t, import.meta.url)) {
       ]) {
         const { code, stdout, stderr } = await cli('forget', '--config', write('other-config.json', { ...settings, ...changed }))
         t.equal(code, 0, stdout + stderr)
-        t.match(stdout, /The daemon forgot 1 answers/)
+        t.match(stdout, /The daemon forgot 1 answer and/)
         t.equal(await keeps(), false, 'the daemon was found by what it shares')
       }
       const elsewhere = { ...settings, statusFile: 'o/o.json', stateDir: 'o', listen: ['127.0.0.1:5'] }
