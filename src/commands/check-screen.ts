@@ -100,8 +100,14 @@ function zoneText({ zone, except = [], to, cleartext }: ForwardRule): string {
 }
 
 function viewText({ id, clients, use, forward, answers, lists }: ViewRule): string {
-  const own = Object.entries({ use, forward, answers, lists }).flatMap(([key, value]) => (value === undefined ? [] : [key]))
-  return `${id}: ${clients.join(', ')}${own.length === 0 ? '' : ` (its own ${own.join(', ')})`}`
+  const own = [
+    ...(use === undefined ? [] : [`resolvers ${use.join(', ')}`]),
+    ...(forward ?? []).map((rule) => `zone ${zoneText(rule)}`),
+    ...(forward?.length === 0 ? ['no zones'] : []),
+    ...(answers === undefined ? [] : [counted(answers.length, 'own answer')]),
+    ...(lists === undefined ? [] : [lists.length === 0 ? 'no lists' : `lists ${lists.join(', ')}`]),
+  ]
+  return `${id}: ${clients.join(', ')}${own.length === 0 ? '' : ` (${own.join('; ')})`}`
 }
 
 /** The settings, and the rules of the policy, that `run` would start with. */

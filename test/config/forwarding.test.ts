@@ -153,10 +153,17 @@ t.test('check shows each zone with those who are asked, and each view', async (t
       { zone: 'printer', cleartext: 'link' },
     ],
     allowCleartext: ['printer'],
-    views: [{ id: 'kids', clients: ['10.0.0.0/24'], use: ['family'] }],
+    views: [
+      { id: 'kids', clients: ['10.0.0.0/24'], use: ['family'] },
+      {
+        ...{ id: 'lab', clients: ['10.1.0.0/24'], lists: [], answers: [{ name: 'a.example', type: 'A', data: '10.1.0.1' }] },
+        forward: [{ zone: 'printer', cleartext: '10.1.0.53:53' }],
+      },
+    ],
   })
   const text = loaded === undefined ? '' : settingsText(loaded)
   t.match(text, /zone +corp\.example \(but not www\.corp\.example\): corp\n/)
   t.match(text, /zone +printer: the servers of this network, without encryption\n/)
-  t.match(text, /view +kids: 10\.0\.0\.0\/24 \(its own use\)\n/)
+  t.match(text, /view +kids: 10\.0\.0\.0\/24 \(resolvers family\)\n/)
+  t.match(text, /view +lab: 10\.1\.0\.0\/24 \(zone printer: 10\.1\.0\.53:53, without encryption; 1 own answer; no lists\)\n/)
 })
