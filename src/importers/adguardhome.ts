@@ -378,7 +378,7 @@ export function fromAdguardHome(draft: Draft): void {
   for (const pair of document.contents.items) walk(draft, pair as Pair<Node, Node | null>, '', at)
   const { reply, ...settings } = draft.settings
   if (typeof reply !== 'string') return
-  for (const list of draft.lists) list.reply ??= reply
+  for (const list of draft.lists) if (list.action !== 'allow') list.reply ??= reply
   for (const key of Object.keys(draft.settings)) delete draft.settings[key]
   Object.assign(draft.settings, settings)
 }

@@ -344,7 +344,7 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
   }
   const { reply, ...settings } = draft.settings
   if (typeof reply !== 'string') return
-  for (const list of draft.lists) list.reply = reply
+  for (const list of draft.lists) if (list.action !== 'allow') list.reply = reply
   for (const key of Object.keys(draft.settings)) delete draft.settings[key]
   Object.assign(draft.settings, settings)
 }

@@ -6,6 +6,7 @@ import { importCommand } from '../../src/commands/import.ts'
 import { checkConfig } from '../../src/config/load.ts'
 import { shippedResolversFile } from '../../src/config/paths.ts'
 import { readStamp, type Stamp, writeStamp } from '../../src/config/stamps.ts'
+import { settingsWithoutEffect } from '../../src/config/without-effect.ts'
 import { missingQuic } from '../../src/quic.ts'
 import { PROJECT_ROOT } from '../support/readme.ts'
 
@@ -26,7 +27,14 @@ async function imported(source: string, file: string) {
   const places = { configFile: join(room, 'absent.json'), resolversFile: shippedResolversFile() }
   const { loaded, problems } = await checkConfig(join(dir, 'c.json'), {}, places)
   const faults = problems.map(({ path, message }) => `${path}: ${message}`)
-  return { report, config: loaded?.config, faults, raw: JSON.parse(readFileSync(join(dir, 'c.json'), 'utf8')) as Record<string, unknown> }
+  const idle = loaded === undefined ? [] : settingsWithoutEffect(loaded)
+  return {
+    report,
+    config: loaded?.config,
+    faults,
+    idle,
+    raw: JSON.parse(readFileSync(join(dir, 'c.json'), 'utf8')) as Record<string, unknown>,
+  }
 }
 function from(source: string, text: string) {
   const file = join(room, 'source')
@@ -50,8 +58,9 @@ t.test('a start accepts what is made of every sample', async (t) => {
   }
   const notAlone = ['allowed-names.txt', 'blocked-names.txt', 'cloaking-rules.txt', 'forwarding-rules.txt']
   for (const name of readdirSync(SAMPLES).filter((one) => !notAlone.includes(one))) {
-    const { faults, config, report } = await imported(sources[name] ?? 'pihole', join(SAMPLES, name))
+    const { faults, config, report, idle } = await imported(sources[name] ?? 'pihole', join(SAMPLES, name))
     t.strictSame(faults, [], name)
+    t.strictSame(idle, [], `${name}: every setting has an effect`)
     const last = report.trimEnd().split('\n').at(-1) ?? ''
     for (const id of config?.use ?? ['none']) t.match(last, id, `${name}: the last line names who will be asked`)
   }
