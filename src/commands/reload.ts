@@ -43,7 +43,8 @@ async function reload(config: string | undefined, { out, err, clock, host }: Rel
   if (isRecord(reply) && reply.accepted === true) {
     const waiting = Array.isArray(reply.waiting) ? reply.waiting.map(String) : []
     const later = waiting.length === 0 ? '' : `these settings take effect at the next start: ${printable(waiting.join(', '))}\n`
-    out.write(`accepted: the configuration is in force\n${later}`)
+    const warnings = Array.isArray(reply.warnings) ? reply.warnings.map((one) => `warning: ${printable(String(one))}\n`).join('') : ''
+    out.write(`accepted: the configuration is in force\n${later}${warnings}`)
     return EXIT.good
   }
   if (isRecord(reply) && typeof reply.refused === 'string') {

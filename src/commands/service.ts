@@ -21,8 +21,13 @@ export const STOP_LIMIT_MS = 5000
 const RETRY_MS = 5000
 const LONGEST_RETRY_MS = 60_000
 
-/** The result of the order `reload`; `waiting`: settings that take effect at the next start. */
-export type ReloadReply = { readonly accepted: true; readonly waiting: readonly string[] } | { readonly refused: string }
+/**
+ * The result of the order `reload`. `waiting`: settings that take effect at the next start.
+ * `warnings`: what the log says about the new configuration.
+ */
+export type ReloadReply =
+  | { readonly accepted: true; readonly waiting: readonly string[]; readonly warnings: readonly string[] }
+  | { readonly refused: string }
 
 /** Identifies the process that stops, so that a command can wait for its end. */
 export interface StopReply {
@@ -80,7 +85,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
   const closers: (() => Promise<void>)[] = []
 
   const take = async (evenIfSame: boolean, again: boolean): Promise<ReloadReply> => {
-    if (again && refused === undefined) return { accepted: true, waiting: [] }
+    if (again && refused === undefined) return { accepted: true, waiting: [], warnings: [] }
     retry?.cancel()
     const readAtMs = clock.wallMs()
     if (!again) {
@@ -91,14 +96,16 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       const next = await load(inForce)
       // After a refusal, a configuration equal to the one in force is accepted too: that ends the
       // refusal.
-      if (!evenIfSame && refused === undefined && JSON.stringify(next) === JSON.stringify(inForce)) return { accepted: true, waiting: [] }
+      if (!evenIfSame && refused === undefined && JSON.stringify(next) === JSON.stringify(inForce))
+        return { accepted: true, waiting: [], warnings: [] }
       if (!evenIfSame && refused === undefined && differOnlyInHosts(next, inForce)) {
         daemon.adoptHosts(next)
         inForce = next
         watch.files(next.files, readAtMs)
         log.info('the hosts files were read again')
-        warnOfHosts(next, log)
-        return { accepted: true, waiting: [] }
+        const warnings = hostsFaults(next)
+        for (const sentence of warnings) log.warn(sentence)
+        return { accepted: true, waiting: [], warnings }
       }
       await daemon.reload(next)
       const waiting = restartOnly(effective, next.config)
@@ -109,8 +116,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       refused = undefined
       watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
-      warnOfSettings(next, log)
-      return { accepted: true, waiting }
+      return { accepted: true, waiting, warnings: warnOfSettings(next, log) }
     } catch (error) {
       const { message } = asEnigmError(error)
       if (!again || message !== refused) {
@@ -195,18 +201,17 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
   return { lists, until: forMs === 0 ? null : new Date(clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS)).toISOString() }
 }
 
-/** Logs which hosts files are not used completely, and which settings do nothing. */
-export function warnOfSettings(loaded: Loaded, log: Log): void {
-  warnOfHosts(loaded, log)
-  for (const sentence of settingsWithoutEffect(loaded)) log.warn(sentence)
+/**
+ * Logs which hosts files are not used completely, and which settings do nothing. Returns the
+ * sentences.
+ */
+export function warnOfSettings(loaded: Loaded, log: Log): readonly string[] {
+  const sentences = [...hostsFaults(loaded), ...settingsWithoutEffect(loaded)]
+  for (const sentence of sentences) log.warn(sentence)
+  return sentences
 }
 
-function warnOfHosts({ hosts }: Pick<Loaded, 'hosts'>, log: Log): void {
-  for (const one of hosts) {
-    const { fault } = hostsSummary(one)
-    if (fault !== undefined) log.warn(fault)
-  }
-}
+const hostsFaults = ({ hosts }: Loaded): readonly string[] => hosts.flatMap((one) => hostsSummary(one).fault ?? [])
 
 /** Whether only the content of hosts files differs. */
 function differOnlyInHosts(one: Loaded, other: Loaded): boolean {
