@@ -177,15 +177,19 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     portal,
     held,
     canary: core.shared.canary,
-    pause: (forMs, list) => core.lists.pause(forMs, list),
+    pause(forMs, list) {
+      const paused = core.lists.pause(forMs, list)
+      evidence.write()
+      return paused
+    },
     async watchSystem() {
       await core.takeover.look()
       await evidence.proveSystem()
     },
     report: evidence.emit,
-    reload: (next) => reload(next, running, core, bind, o.warn),
+    reload: (next) => reload(next, running, core, bind, o.warn).finally(evidence.write),
     adoptHosts: (next) => adoptHosts(next, running, core),
-    forget: () => forget(running, core),
+    forget: () => forget(running, core).finally(evidence.write),
     refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
     async stop() {
       trace.end('stop')

@@ -72,6 +72,8 @@ export interface Evidence {
    * shows the result. For commands that have just changed the DNS of the system.
    */
   proveSystem(): Promise<void>
+  /** Writes the status now: for a command that changed something that no event reports. */
+  write(): void
   /** The common problem of all resolvers by the latest verdict; undefined: none is known. */
   around(): AroundCode | undefined
   /** The current status. Changes nothing. */
@@ -200,6 +202,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       await hostChecks.prove()
       monitor.write()
     },
+    write: monitor.write,
     around: () => around,
     document: () => monitor.document(),
     violations: () => violations.counts,
