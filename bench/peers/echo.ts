@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import type { Peer } from './peer.ts'
 
 /** What it is called in a report. */
@@ -17,3 +18,27 @@ export const echo = (program: string): Peer => ({
   version: 'recvmmsg/sendmmsg',
   launch: ({ port }) => ({ args: [String(port)] }),
 })
+
+/**
+ * What Node itself takes for a miss over DoT: the batched listener and a TLS connection, without
+ * cache, rules, deadlines and checks.
+ */
+export const bareMiss: Peer = {
+  id: 'bare Node',
+  tool: process.execPath,
+  via: ['dot'],
+  caches: false,
+  tcp: false,
+  role: 'floor',
+  only: ['misses'],
+  version: process.version,
+  launch: ({ port, upstream }) => ({
+    args: [
+      fileURLToPath(new URL('../floor/bare-miss.js', import.meta.url)),
+      String(port),
+      String(upstream.dotPort),
+      upstream.caFile,
+      upstream.name,
+    ],
+  }),
+}

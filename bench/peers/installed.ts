@@ -7,7 +7,7 @@ import { dnscryptProxy } from './dnscrypt-proxy.ts'
 import { dnsdist } from './dnsdist.ts'
 import { dnsmasq } from './dnsmasq.ts'
 import { dnsproxy } from './dnsproxy.ts'
-import { ECHO, echo } from './echo.ts'
+import { bareMiss, ECHO, echo } from './echo.ts'
 import { ours } from './enigm-dns.ts'
 import { kresd } from './kresd.ts'
 import type { Peer } from './peer.ts'
@@ -44,7 +44,7 @@ export function installed(version: string, place: string, smoke: boolean): Insta
   const absent: Absent[] = wanted.filter((peer) => !present.includes(peer)).map(({ tool }) => ({ what: tool, why: 'not installed' }))
   if (floor === undefined) absent.unshift({ what: ECHO, why: 'no C compiler' })
   if (!smoke) absent.push({ what: 'systemd-resolved', why: existsSync(RESOLVED) ? RESOLVED_WHY : 'not installed' })
-  return { peers: [...(floor === undefined ? [] : [echo(floor)]), ...ours(version), ...present], absent }
+  return { peers: [...(floor === undefined ? [] : [echo(floor)]), bareMiss, ...ours(version), ...present], absent }
 }
 
 /** What a server says its version is, or 'unknown'. */
