@@ -1,36 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { ask } from '../load/ask.ts'
+import { bareStart } from '../peers/floors.ts'
 import type { Peer } from '../peers/peer.ts'
 import { firstAnswerMs } from '../peers/server.ts'
 import { type Bench, CACHE, fleet, takesPart, usualVia, withFleet } from './case.ts'
-
-/** The floor of a start: what a program on Node takes that does nothing else. */
-const BARE: Peer = {
-  id: 'bare Node',
-  tool: process.execPath,
-  via: ['dot'],
-  caches: false,
-  tcp: false,
-  role: 'floor',
-  version: process.version,
-  launch: ({ port, upstream }) => ({
-    args: [
-      fileURLToPath(new URL('../floor/bare-start.js', import.meta.url)),
-      String(port),
-      String(upstream.dotPort),
-      upstream.caFile,
-      upstream.name,
-    ],
-  }),
-}
 
 const isServer = (peer: Peer) => takesPart(peer, 'start')
 
 /** (g) from exec to the first right answer, a handshake with the upstream included. */
 export async function firstAnswer(bench: Bench): Promise<void> {
   for (let round = 0; round < bench.plan.starts; round++) {
-    for (const peer of [BARE, ...bench.peers.filter(isServer)]) {
+    for (const peer of [bareStart, ...bench.peers.filter(isServer)]) {
       const what = `${peer.id} over ${usualVia(peer)}`
       if (bench.gone.has(what)) continue
       try {

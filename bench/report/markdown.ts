@@ -1,5 +1,5 @@
 import type { CaseId } from '../cases/case.ts'
-import { ECHO } from '../peers/echo.ts'
+import { BARE, ECHO } from '../peers/floors.ts'
 import { factorsOf } from './factors.ts'
 import { type Filled, figure, filled } from './rows.ts'
 import { type Run, type Standing, standings } from './run.ts'
@@ -39,20 +39,21 @@ export function markdown(run: Run): string {
 /** Where and how: one paragraph. */
 export function setting({ machine, date, seconds, seed, plan, upstream, versions, absent }: Run): string {
   const peers = Object.entries(versions)
-    .filter(([id]) => !id.startsWith('enigm-dns (') && id !== ECHO)
+    .filter(([id]) => !id.startsWith('enigm-dns (') && id !== ECHO && id !== BARE)
     .map(([id, version]) => `${id} ${version}`)
   return [
     `${date.slice(0, 10)}, ${machine.cpu}, ${machine.cores} cores, ${machine.kernel}, Node ${machine.node.slice(1)}, OpenSSL ${machine.openssl}; sources ${machine.commit}; seed ${seed}; ${seconds} s.`,
     `${peers.join(', ')}${absent.length === 0 ? '' : `; absent: ${absent.map(({ what, why }) => `${what} (${why})`).join(', ')}`}.`,
     `Server on one core, ${machine.pinned ? 'pinned' : 'NOT pinned'}; dnsperf and the upstream (${upstream}) on the other, so queries per second say less than CPU per query (from /proc, threads and children together).`,
     `Medians of ${plan.rounds} interleaved rounds of ${plan.seconds} s; a ratio is the median of the rounds' ratios.${machine.loadBefore > 0.5 ? ` The machine was not quiet (load ${machine.loadBefore.toFixed(1)}).` : ''}`,
+    'The floor of hits is an echo in C; that of the start and of a miss over DoT is a program on Node that only passes queries on (bench/floor).',
   ].join('\n')
 }
 
 /** Ours against the best peer, row by row. */
 export function comparison(run: Run): string {
   return [
-    '| | enigm-dns | best peer | ratio | of the C echo | target |',
+    '| | enigm-dns | best peer | ratio | of the floor | target |',
     '| --- | ---: | ---: | ---: | ---: | --- |',
     ...filled(run).map(comparisonRow),
     ...factorsOf(run).map(({ label, factor, target, met }) => `| ${label} | ${factor.toFixed(2)} x | | | | ${verdict(target, met)} |`),

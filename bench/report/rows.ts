@@ -14,7 +14,7 @@ export interface Row {
   readonly against?: string
   /** At most this many times that one. */
   readonly ratio?: number
-  /** At most this many times the C echo. */
+  /** At most this many times the floor. */
   readonly overFloor?: number
   /** At most this, whatever the peers do. */
   readonly limit?: number
@@ -120,7 +120,7 @@ function judged(
   const parts = [
     { bound: row.limit, value: found.value, words: `${row.limit} ${row.unit}` },
     { bound: row.ratio, value: found.ratio, words: `${row.ratio} x` },
-    { bound: row.overFloor, value: found.overFloor, words: `${row.overFloor} x echo` },
+    { bound: row.overFloor, value: found.overFloor, words: `${row.overFloor} x the floor` },
   ].filter(({ bound }) => bound !== undefined)
   const measured = parts.filter(({ value }) => value !== undefined && value >= 0) // below nought is noise
   return {

@@ -20,7 +20,7 @@ const run = runOf(
 t.test('the table for a terminal has one line per figure, aligned columns, and the names and reasons of absent stubs', async (t) => {
   const lines = printed(run).split('\n')
   const [head = '', hit = ''] = lines
-  t.match(hit, /^hit, 200 in flight +6\.00 us +10\.0 us +un<bound +0\.50 +1\.25 +0\.95 x, 1\.3 x echo +met$/)
+  t.match(hit, /^hit, 200 in flight +6\.00 us +10\.0 us +un<bound +0\.50 +1\.25 +0\.95 x, 1\.3 x the floor +met$/)
   t.equal(hit.indexOf('0.50') + 4, head.indexOf('ratio') + 5, 'right-aligned')
   t.ok(lines.includes('absent: smartdns: not installed'))
   t.ok(lines.some((line) => line.startsWith('absent: kresd over dot: it would')))
