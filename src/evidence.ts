@@ -100,6 +100,8 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
   let started = false
   let gateMoved = false
   let around: AroundCode | undefined
+  /** The result of the latest test query through the system. */
+  let canaryOutcome: string | undefined
   let beat = () => {}
   const violations = new Violations()
   let hostChecks: HostChecks | undefined
@@ -127,6 +129,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     onEvent(event) {
       o.log(event)
       afterGate()
+      // The proof comes shortly after a start or a change of the network. Only a reason differs.
+      if (event.type === 'seen.canary' && event.outcome !== canaryOutcome) monitor.write()
+      if (event.type === 'seen.canary') canaryOutcome = event.outcome
       if (event.type === 'network.changed') void hostChecks?.networkChanged()
       if (event.type === 'woke') void hostChecks?.check()
     },

@@ -26,7 +26,10 @@ const answered = {
 const failed = { type: 'upstream.failed', resolver: 'one', transport: 'dot', code: 'deadline' } as const
 
 /** Evidence of one resolver under a policy; `gateMoved` is what the daemon does then. */
-async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean, emit: (event: Event) => void) => void } = {}) {
+async function house(
+  t: Test,
+  o: { policy?: object; usesUs?: Promise<void>; gateMoved?: (closed: boolean, emit: (event: Event) => void) => void } = {},
+) {
   const dir = t.testdir({ run: {}, state: {} })
   const write = (name: string, value: object) => writeFileSync(join(dir, name), JSON.stringify(value), { mode: 0o600 })
   const one = { id: 'one', authenticationDomainName: 'one.test', addresses: ['192.0.2.1'], transports: { dot: { port: 853 } } }
@@ -37,7 +40,7 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
   })
   const clock = new FakeClock()
   const log: string[] = []
-  const seen = { vpn: true, usesUs: false }
+  const seen = { vpn: true, usesUs: o.usesUs !== undefined, asked: o.usesUs ?? Promise.resolve() }
   class Canary extends SelfCanary {
     override get arrived() {
       return seen.usesUs
@@ -53,7 +56,7 @@ async function house(t: Test, o: { policy?: object; gateMoved?: (closed: boolean
       egress: async () => ({ vpn: seen.vpn ? 1 : 0, other: seen.vpn ? 0 : 1, unknown: 0, unreachable: 0 }),
       network: () => ({ known: true, id: 'n', matches: ({ gateway }) => gateway === '10.0.0.1' }),
       resolver: () => ({ asks: 'us', by: 'resolv.conf', stays: seen.usesUs }),
-      ask: async () => {},
+      ask: () => seen.asked,
       bypass: async () => ({ flows: 0, through: ['sockets'] }),
     },
   })
@@ -89,6 +92,16 @@ t.test('a command that changed the DNS of the system finds its effect in the sta
   await evidence.proveSystem()
   t.ok(codes().includes('system-asks-us'))
   t.notOk(codes().includes('system-unknown'))
+})
+
+t.test('the proof that the system uses the service is in the file when it comes, and not at the next heartbeat', async (t) => {
+  let answered = () => {}
+  const { status } = await house(t, { usesUs: new Promise((resolve) => (answered = resolve)) })
+  const codes = () => status().signals.protectedNetwork.reasons.map(({ code }) => code)
+  t.ok(codes().includes('system-unknown'), 'the start does not wait for it')
+  answered()
+  await new Promise(setImmediate)
+  t.ok(codes().includes('system-asks-us'))
 })
 
 t.test('two samplers do not take counts from each other', async (t) => {
