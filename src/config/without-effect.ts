@@ -76,10 +76,13 @@ const HINTS: readonly Hint[] = [
   {
     path: 'transports',
     idle: ({ config, resolvers }) =>
-      config.transports.includes('odoh')
-        ? []
-        : resolvers.filter(({ transports }) => transports.odoh?.relay !== undefined).map(({ id }) => quoted(id)),
-    says: (ids) => `${ids} has a relay in the trusted set and is asked without it: add "odoh", or remove the relay there.`,
+      (['odoh', 'dnscrypt'] as const).flatMap((relayed) =>
+        resolvers
+          .filter((one) => one.transports[relayed]?.relay !== undefined && preferred(one, config) !== relayed)
+          .map(({ id }) => quoted(id)),
+      ),
+    says: (ids) =>
+      `the trusted set has a relay for ${ids}, which is asked without it: write the transport of the relay first ("odoh", "dnscrypt"), or remove the relay.`,
   },
   {
     path: 'odoh.configFetch',
@@ -199,6 +202,9 @@ function listed(items: readonly string[]): string {
   const more = items.length - MOST_NAMED
   return `${items.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
+
+/** The transport over which a resolver is asked as long as it works. */
+const preferred = ({ transports }: TrustedResolver, config: Config) => config.transports.find((one) => transports[one] !== undefined)
 
 function cleartextZones({ forward, views }: Config): ReadonlySet<string> {
   const rules = [...forward, ...views.flatMap((view) => view.forward ?? [])]
