@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
-import { listenText, type SocketAddress } from '../config/listen-address.ts'
+import { listenText, parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
 import { settingsWithoutEffect } from '../config/without-effect.ts'
@@ -23,6 +23,7 @@ import { portHolder } from '../system/port-holder.ts'
 import { bootId, isSame } from '../system/process-identity.ts'
 import { secretKeyFault } from '../system/secret-key.ts'
 import { registerFault, runtimeDirectories } from '../system/service-register.ts'
+import { hasSocketUnit } from '../system/unit-install.ts'
 import { accountOf, lostPrivileges, type ServiceAccount } from '../system/user.ts'
 import { batchedCalls } from '../workers/worker-pool.ts'
 import type { Host, RunningService } from './running-service.ts'
@@ -57,7 +58,7 @@ export async function startFaults(loaded: Loaded, world: StartWorld): Promise<St
   const warned: string[] = [
     ...neverAsked(loaded),
     ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? []),
-    ...settingsWithoutEffect(loaded),
+    ...settingsWithoutEffect(loaded, socketsOf(service)),
   ]
   let account: ServiceAccount | undefined
   try {
@@ -93,6 +94,12 @@ export async function startFaults(loaded: Loaded, world: StartWorld): Promise<St
     warned.push(...found.warned)
   }
   return { refused: [...new Set(refused)], warned: [...new Set(warned)] }
+}
+
+/** Sockets that the service has besides `listen`. A unit of systemd may open some. */
+function socketsOf(service: RunningService | undefined): readonly SocketAddress[] | 'unknown' {
+  if (service !== undefined) return service.listen.flatMap((place) => parseListen(place) ?? [])
+  return hasSocketUnit() ? 'unknown' : []
 }
 
 const byThisUser = (fault: string) => `Started by this user: ${fault}`

@@ -1,7 +1,7 @@
 import { operatorKey } from '../route.ts'
 import { allowList, isLoopback, parseCidr } from './cidr.ts'
 import { generalSides } from './forwarding.ts'
-import { listenText } from './listen-address.ts'
+import { listenText, type SocketAddress } from './listen-address.ts'
 import type { Loaded } from './load.ts'
 import { quoted } from './problems.ts'
 import type { Config } from './settings.ts'
@@ -23,7 +23,11 @@ interface Hint {
   readonly says: (items: string) => string
 }
 
-type Facts = Pick<Loaded, 'config' | 'resolvers' | 'listen'>
+type Setup = Pick<Loaded, 'config' | 'resolvers' | 'listen'>
+interface Facts extends Setup {
+  /** Sockets besides `listen`. */
+  readonly sockets: readonly SocketAddress[] | 'unknown'
+}
 
 /** Makes the result of `idle` for a setting that has one item. */
 const itself = (isIdle: boolean): readonly string[] => (isIdle ? [''] : [])
@@ -146,16 +150,18 @@ const HINTS: readonly Hint[] = [
   },
   {
     path: 'allowFrom',
-    idle: ({ config: { allowFrom }, listen }) => {
+    idle: ({ config: { allowFrom }, listen, sockets }) => {
       const beyond = positions(allowFrom, (block) => !LOOPBACK.some((own) => overlap(block, own)))
-      return beyond.length < allowFrom.length && listen.every(({ address }) => isLoopback(address)) ? beyond : []
+      const isClosed = sockets !== 'unknown' && [...listen, ...sockets].every(({ address }) => isLoopback(address))
+      return isClosed && beyond.length < allowFrom.length ? beyond : []
     },
     says: (items) =>
       `only this host can reach the addresses of "listen", so item ${items} has no effect: add an address to "listen", or remove it.`,
   },
   {
     path: 'system.enabled',
-    idle: ({ config: { system }, listen }) => itself(system.enabled && listen.every(({ port }) => port !== DNS_PORT)),
+    idle: ({ config: { system }, listen, sockets }) =>
+      itself(system.enabled && sockets !== 'unknown' && [...listen, ...sockets].every(({ port }) => port !== DNS_PORT)),
     says: () => 'the system sends its queries to port 53, and no address of "listen" has that port: add one, or remove this.',
   },
   {
@@ -187,10 +193,13 @@ const MOST_COMPARED = 2000
 const DNS_PORT = 53
 const LOOPBACK = ['127.0.0.0/8', '::1/128'] as const
 
-/** The settings of a configuration that do nothing, one sentence for each kind. */
-export function settingsWithoutEffect(setup: Facts): readonly string[] {
+/**
+ * The settings of a configuration that do nothing, one sentence for each kind. `sockets`: those
+ * that the service has besides `listen`, as from systemd.
+ */
+export function settingsWithoutEffect(setup: Setup, sockets: Facts['sockets'] = []): readonly string[] {
   return HINTS.flatMap(({ path, idle, says }) => {
-    const items = idle(setup)
+    const items = idle({ ...setup, sockets })
     return items.length === 0 ? [] : [`${path}: ${says(listed(items))}`]
   })
 }

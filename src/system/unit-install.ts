@@ -31,6 +31,14 @@ export function packagedUnit(root = ''): string | undefined {
 }
 
 /**
+ * Whether a unit with sockets for the service exists, of a package or of the administrator. `root`
+ * is for tests.
+ */
+export function hasSocketUnit(root = ''): boolean {
+  return [OWN_UNITS, ...PACKAGED_UNITS].some((directory) => existsSync(join(root, directory, UNITS[0])))
+}
+
+/**
  * Sentences that say why a service cannot run this program, each with the fix: the sandbox hides
  * it, the service's user may not read it, or another user could change it.
  */

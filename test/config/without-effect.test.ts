@@ -193,6 +193,17 @@ t.test('a service that nobody can ask gets one sentence, not two', async (t) => 
   t.match(await hints({ allowFrom: ['192.168.0.0/16'] }), [/^listen: only this host can ask at 127\.0\.0\.53:53/])
 })
 
+t.test('sockets that systemd opens count too', async (t) => {
+  write('set.json', { version: 1, resolvers: [A] })
+  write('config.json', {
+    ...{ resolvers: 'set.json', listen: ['127.0.0.1:5353'], allowFrom: ['127.0.0.0/8', '192.168.0.0/16'], system: { enabled: true } },
+  })
+  const loaded = await loadConfig(join(dir, 'config.json'))
+  t.match(settingsWithoutEffect(loaded), [/^allowFrom: /, /^system\.enabled: /])
+  t.strictSame(settingsWithoutEffect(loaded, [{ address: '192.168.1.2', port: 53 }]), [])
+  t.strictSame(settingsWithoutEffect(loaded, 'unknown'), [], 'what may have an effect is not blamed')
+})
+
 t.test('QUIC that nobody offers', { skip: missingQuic() ?? false }, async (t) => {
   t.match(await hints({ transports: ['doq', 'dot'] }), [/^transports: no resolver in use offers "doq"/])
 })
