@@ -123,6 +123,13 @@ const HINTS: readonly Hint[] = [
     says: () => 'no answer is kept, because "maxTtlS" is 0: raise that, or set "off".',
   },
   {
+    path: 'sources',
+    idle: ({ config, resolvers }) =>
+      (config.sources ?? []).filter(({ id }) => resolvers.every(({ list }) => list !== id)).map(({ id }) => quoted(id)),
+    says: (ids) =>
+      `no resolver in use comes from the list ${ids}: add entries of it to the trusted set and enable them, or remove the source.`,
+  },
+  {
     path: 'updates',
     idle: ({ config }) => itself(config.updates !== 'ask' && config.sources === undefined),
     says: () => 'there are no "sources" whose changes could be applied: add some, or remove this.',

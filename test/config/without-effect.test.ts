@@ -28,6 +28,7 @@ async function hints(config: object, resolvers: readonly object[] = [A, B], rela
   write('config.json', { resolvers: 'set.json', ...config })
   return settingsWithoutEffect(await loadConfig(join(dir, 'config.json')))
 }
+const SOURCE = { id: 'public', url: 'https://lists.example/a.md', minisignKey: 'RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3' }
 const list = (more: object) => {
   writeFileSync(join(dir, 'names.txt'), 'ads.example\n', { mode: 0o600 })
   return { id: 'mine', file: 'names.txt', ...more }
@@ -146,6 +147,12 @@ const CASES: Readonly<Record<string, Case>> = {
     config: { cache: { persist: 'disk', maxTtlS: 0 } },
     says: /^cache\.persist: /,
     mended: { cache: { persist: 'disk' } },
+  },
+  'a list of which nothing is used': {
+    config: { sources: [SOURCE] },
+    says: /^sources: no resolver in use comes from the list "public"/,
+    mended: { sources: [SOURCE] },
+    mendedResolvers: [{ ...A, list: 'public' }, B],
   },
   'updates of no source': { config: { updates: 'apply' }, says: /^updates: there are no "sources"/, mended: { updates: 'ask' } },
   'lists that only allow': {
