@@ -128,6 +128,9 @@ export class EntryCursor implements CacheEntry {
   get mark(): number {
     return this.#words[this.#word + MARK]!
   }
+  get hash(): number {
+    return this.#words[this.#word + HASH]!
+  }
   get units(): number {
     return this.#words[this.#word + SIZE]! & UNITS
   }

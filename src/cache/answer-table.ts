@@ -45,6 +45,14 @@ export class AnswerTable {
   readonly #segments: Segments
   /** Place of the first record of each bucket, plus 1; 0: no record. */
   readonly #heads: Int32Array
+  /** How many records each bucket has. */
+  readonly #counts: Uint8Array
+  /**
+   * The tags of the records in each bucket (`tagOf`). A question whose tag is not among them is not
+   * in the table. So nine of ten lookups of a new name read neither a head nor a record, which are
+   * rarely in the caches of the CPU (6 % of the time of a miss, with a cache of 64 MiB).
+   */
+  readonly #tags: Uint16Array
   readonly #seed: number
   readonly #cursor: EntryCursor
   readonly #sweepCursor: EntryCursor
@@ -58,8 +66,10 @@ export class AnswerTable {
   constructor(maxBytes: number, seed: number) {
     const buckets = 2 ** Math.floor(Math.log2(maxBytes / OCTETS_A_BUCKET))
     this.#heads = new Int32Array(buckets)
+    this.#counts = new Uint8Array(buckets)
+    this.#tags = new Uint16Array(buckets)
     this.#seed = seed | 0
-    this.#segments = new Segments(maxBytes - this.#heads.byteLength)
+    this.#segments = new Segments(maxBytes - this.#heads.byteLength - this.#counts.byteLength - this.#tags.byteLength)
     this.#cursor = new EntryCursor(this.#segments)
     this.#sweepCursor = new EntryCursor(this.#segments)
   }
@@ -167,6 +177,8 @@ export class AnswerTable {
   clear(): void {
     this.#segments.wipe()
     this.#heads.fill(0)
+    this.#counts.fill(0)
+    this.#tags.fill(0)
     this.#entries = 0
     this.#sweep = { segment: 0, unit: 0, generation: 0 }
   }
@@ -187,11 +199,24 @@ export class AnswerTable {
     return asked.hash
   }
 
+  #bucketOf(hash: number): number {
+    return hash & (this.#heads.length - 1)
+  }
+
+  /** A word of the record at `place`. */
+  #wordOf(place: number, field: typeof HASH | typeof NEXT): number {
+    return this.#segments.wordsOf(place)[this.#segments.unitOf(place) * WORDS_A_UNIT + field]!
+  }
+
   #placeOf(asked: Asked, mark: number): number {
-    const { octets, from, end } = asked
     const hash = this.hashOf(asked)
+    const bucket = this.#bucketOf(hash)
+    return (this.#tags[bucket]! & tagOf(hash)) === 0 ? -1 : this.#search(bucket, hash, asked, mark)
+  }
+
+  #search(bucket: number, hash: number, { octets, from, end }: Asked, mark: number): number {
     const segments = this.#segments
-    let link = this.#heads[hash & (this.#heads.length - 1)]!
+    let link = this.#heads[bucket]!
     while (link !== 0) {
       const place = link - 1
       const words = segments.wordsOf(place)
@@ -209,41 +234,49 @@ export class AnswerTable {
    * A new record becomes the first of its bucket; if the bucket is full, its last one is dropped.
    */
   #link(place: number, hash: number): void {
-    const bucket = hash & (this.#heads.length - 1)
+    const bucket = this.#bucketOf(hash)
     const segments = this.#segments
-    const first = this.#heads[bucket]!
+    if (this.#counts[bucket]! >= MOST_IN_A_BUCKET) this.#removeAt(this.#lastOf(bucket))
     const word = segments.unitOf(place) * WORDS_A_UNIT
     segments.wordsOf(place)[word + HASH] = hash
-    segments.wordsOf(place)[word + NEXT] = first
+    segments.wordsOf(place)[word + NEXT] = this.#heads[bucket]!
     this.#heads[bucket] = place + 1
-    let link = first
-    for (let records = 1; link !== 0; records++) {
-      const next = segments.wordsOf(link - 1)[segments.unitOf(link - 1) * WORDS_A_UNIT + NEXT]!
-      if (records >= MOST_IN_A_BUCKET) this.#removeAt(link - 1)
-      link = next
-    }
+    this.#counts[bucket]!++
+    this.#tags[bucket] = this.#tags[bucket]! | tagOf(hash)
+  }
+
+  #lastOf(bucket: number): number {
+    let place = this.#heads[bucket]! - 1
+    for (let next = this.#wordOf(place, NEXT); next !== 0; next = this.#wordOf(place, NEXT)) place = next - 1
+    return place
   }
 
   /**
-   * Replaces the link to the record at `place` by the link `to` (a place plus 1); 0: by the link to
-   * the next record.
+   * Takes the record at `place` out of its bucket. The tags are computed again from the remaining
+   * records: with a tag that stays, each later lookup would be slower.
    */
-  #relink(place: number, to: number): void {
+  #unlink(place: number): void {
+    const bucket = this.#bucketOf(this.#wordOf(place, HASH))
+    this.#relink(bucket, place, this.#wordOf(place, NEXT))
+    this.#counts[bucket]!--
+    let tags = 0
+    for (let link = this.#heads[bucket]!; link !== 0; link = this.#wordOf(link - 1, NEXT)) tags |= tagOf(this.#wordOf(link - 1, HASH))
+    this.#tags[bucket] = tags
+  }
+
+  /** Replaces the link to the record at `place` by the link `to` (a place plus 1). */
+  #relink(bucket: number, place: number, to: number): void {
     const segments = this.#segments
-    const words = segments.wordsOf(place)
-    const word = segments.unitOf(place) * WORDS_A_UNIT
-    const bucket = words[word + HASH]! & (this.#heads.length - 1)
-    const target = to === 0 ? words[word + NEXT]! : to
     let link = this.#heads[bucket]!
     if (link === place + 1) {
-      this.#heads[bucket] = target
+      this.#heads[bucket] = to
       return
     }
     while (link !== 0) {
       const before = segments.wordsOf(link - 1)
       const at = segments.unitOf(link - 1) * WORDS_A_UNIT + NEXT
       if (before[at] === place + 1) {
-        before[at] = target
+        before[at] = to
         return
       }
       link = before[at]!
@@ -253,7 +286,7 @@ export class AnswerTable {
   #removeAt(place: number): void {
     if (place < 0) return
     const segments = this.#segments
-    this.#relink(place, 0)
+    this.#unlink(place)
     const words = segments.wordsOf(place)
     const at = segments.unitOf(place) * WORDS_A_UNIT + SIZE
     segments.died(place, words[at]! & UNITS)
@@ -300,13 +333,13 @@ export class AnswerTable {
       from += units
       if (entry.dead) continue
       if (nowMs >= entry.expiresAtMs || (mostlyAlive && !entry.used) || to + units > limit) {
-        this.#relink(place, 0)
+        this.#unlink(place)
         this.#entries--
         continue
       }
       const target = segments.place(segment.index, to)
       if (target !== place) {
-        this.#relink(place, target + 1)
+        this.#relink(this.#bucketOf(entry.hash), place, target + 1)
         segments.move(segment, from - units, to, units)
       }
       cursor.moveTo(target).forgetUse()
@@ -314,6 +347,11 @@ export class AnswerTable {
     }
     segments.cleaned(segment, to)
   }
+}
+
+/** One of 16 bits, selected by bits of the hash that do not select the bucket. */
+function tagOf(hash: number): number {
+  return 1 << (hash >>> 28)
 }
 
 /**
