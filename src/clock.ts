@@ -52,7 +52,7 @@ export interface Random {
 const JUMP_MS = 250
 /**
  * How long the monotonic clock is used before it is compared with the wall clock again: a cache
- * miss reads the time ten times.
+ * miss reads the time three times.
  */
 const CHECK_EVERY_MS = 1
 

@@ -272,7 +272,7 @@ function createCore(running: Running, o: DaemonOptions): Core {
     isForwarded: ({ lower }) => setups.current.sides.isForwarded(lower),
     ended: (why) => why === 'passed' && setups.react('network', true),
   })
-  const watching = { notice: () => running.network.notice(), beforeDial: () => running.network.look() }
+  const watching = { notice: (nowMs?: number) => running.network.notice(nowMs), beforeDial: () => running.network.look() }
   const credentials = process.env.CREDENTIALS_DIRECTORY
   return {
     shared: {

@@ -161,5 +161,8 @@ export type Observation =
    */
   | { readonly type: 'restarts'; readonly count: number; readonly clean: boolean }
 
-/** Takes an event; cheap, synchronous, never throws. */
-export type Emit = (event: Event) => void
+/**
+ * Takes an event; cheap, synchronous, never throws. `atMs`: the present time (`Clock.nowMs`), if it
+ * is known.
+ */
+export type Emit = (event: Event, atMs?: number) => void

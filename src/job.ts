@@ -58,6 +58,8 @@ export class Job implements Ask {
   readonly query: Query
   readonly purpose: Ask['purpose']
   readonly deadlineMs: number
+  /** See `Ask`. It is forgotten when the job has waited. */
+  startedMs: number | undefined
   /** Set by the admission stage (cache/admission.ts); see `Ask`. */
   givesWay: true | undefined
   outcome: Outcome | undefined
@@ -109,13 +111,14 @@ export class Job implements Ask {
   constructor(
     stages: readonly Stage[],
     query: Query,
-    { purpose, deadlineMs, givesWay }: Ask,
+    { purpose, deadlineMs, startedMs, givesWay }: Ask,
     done: (outcome: Outcome) => void,
     askedBy?: { readonly stage: Stage; readonly parent: Job },
   ) {
     this.query = query
     this.purpose = purpose
     this.deadlineMs = deadlineMs
+    this.startedMs = startedMs
     this.givesWay = givesWay
     this.#stages = stages
     this.#done = done
@@ -148,6 +151,7 @@ export class Job implements Ask {
   resume(stage: Stage): void {
     if (!this.#waits || this.#stages[this.#at] !== stage) return
     this.#waits = false
+    this.startedMs = undefined
     if (this.#moving) return
     this.#pass()
     this.#go()

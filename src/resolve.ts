@@ -101,10 +101,8 @@ export interface Query {
 export interface Ask {
   readonly purpose: 'client' | 'refresh' | 'probe' | 'cover'
   readonly deadlineMs: number
-  /**
-   * When the caller began (`Clock.nowMs` time), if that was just now; absent: the clock is read.
-   */
-  readonly startedMs?: number
+  /** When the caller began, if that was just now (`Clock.nowMs` time). Absent: unknown. */
+  readonly startedMs?: number | undefined
   /**
    * Set for a client that has more queries in progress than others: it waits behind them for
    * anything scarce.
@@ -270,6 +268,8 @@ export interface Carried<P extends Protection = Protection> {
    */
   readonly wire: Uint8Array
   readonly rttMs: number
+  /** When it came, if that was just now (`Clock.nowMs` time). Absent: unknown. */
+  readonly cameMs?: number | undefined
   readonly protection: P
   /**
    * DoH: seconds the reply had spent in an HTTP cache; lifetimes are shorter by it (RFC 8484

@@ -65,8 +65,8 @@ type Done = (octets: Uint8Array, length: number) => void
 /** Answers packets: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
   const { cache, clock, counts, prefetch, tracer, gate, bypass } = parts
-  /** The packet of the last call of `now`, and its position. */
-  const last = { packet: NO_OCTETS as Uint8Array, start: 0, end: 0 }
+  /** The packet of the last call of `now`, its position, and the time. */
+  const last = { packet: NO_OCTETS as Uint8Array, start: 0, end: 0, nowMs: 0 }
   let scan = newScan()
   let verdict: number = VERDICT.drop
   /** The cache's hash of its question; 0: not computed. */
@@ -84,10 +84,12 @@ export function createResponder(parts: ResponderParts): Responder {
       last.packet = packet
       last.start = start
       last.end = end
+      // The only time that is read for a cache miss until its query is written.
+      const nowMs = clock.nowMs()
+      last.nowMs = nowMs
       hash = 0
       verdict = scanQuery(packet, start, end, scan)
       if (gate.closed || verdict !== VERDICT.ok || scan.wantsSource || bypass?.on === true) return 0
-      const nowMs = clock.nowMs()
       // A limit above that of a UDP listener means TCP, and the client's UDP size does not apply.
       const room = limit > UDP_SIZE ? limit : Math.min(limit, udpLimit(scan))
       const asked = askedByScan(packet, scan, view)
@@ -112,7 +114,7 @@ export function createResponder(parts: ResponderParts): Responder {
         const reply = errorReply(packet, own, RCODE_OF_VERDICT[verdict as keyof typeof RCODE_OF_VERDICT], ede)
         return done(reply, reply.length)
       }
-      ask(parts, packet, own, client, hash, done)
+      ask(parts, packet, own, client, hash, last.nowMs, done)
     },
   }
 }
@@ -124,9 +126,8 @@ function moved(scan: QueryScan, start: number): void {
 }
 
 /** `hash` is 0 if the cache was not searched. */
-function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, done: Done): void {
-  const { cache, clock, counts, tracer, bypass } = parts
-  const nowMs = clock.nowMs()
+function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, nowMs: number, done: Done): void {
+  const { cache, counts, tracer, bypass } = parts
   const reply = (kept: ReplySource, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))
   const past = hash !== 0 || parts.gate.closed || (bypass?.on === true && bypass.takes(questionOf(packet, scan)))
   const entry = past ? undefined : cache.get(askedByScan(packet, scan, client.view), nowMs)
@@ -153,7 +154,7 @@ function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client:
     settled(blocked)
     return
   }
-  const job = new Job(stages, query, { purpose: 'client', deadlineMs: nowMs + timeoutMs }, settled)
+  const job = new Job(stages, query, { purpose: 'client', deadlineMs: nowMs + timeoutMs, startedMs: nowMs }, settled)
   if (hash !== 0) job.asked = askedBy(query, hash)
   job.start()
 }

@@ -25,7 +25,7 @@ export interface SideAskerParts {
   readonly resolvers: readonly Pick<TrustedResolver, 'id' | 'addresses'>[]
   readonly around?: () => AroundCode | undefined
   /** Called before each question: the machine may have slept since the last one. */
-  readonly notice?: () => void
+  readonly notice?: (nowMs?: number) => void
   /** Finds out which servers this network announces for a zone. Never rejects. */
   readonly linkServers: (zone: string) => Promise<readonly SocketAddress[]>
 }

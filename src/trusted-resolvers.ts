@@ -45,7 +45,7 @@ export interface LinkParts {
   /** The secret of this device by which names are divided; called only if they are. */
   readonly splitKey: () => Uint8Array
   /** Called before each exchange: the machine may have slept since the last one. */
-  readonly notice?: () => void
+  readonly notice?: (nowMs?: number) => void
   /** Called before each dial: the network may have changed just now. */
   readonly beforeDial?: () => void
 }
@@ -185,7 +185,7 @@ function select<P extends Protection>(loaded: Loaded, parts: LinkParts, make: Li
   /** The machine may have slept since the last query. */
   const noticing = (asking: Asking<P>): Asking<P> => ({
     ask(message, dnssecOk, ask, to) {
-      parts.notice?.()
+      parts.notice?.(ask.startedMs)
       asking.ask(message, dnssecOk, ask, to)
     },
   })

@@ -55,7 +55,7 @@ export function serveStale({ cache, clock, served, closed }: StaleOptions): Stag
   return {
     enter(job) {
       if (job.purpose !== 'client' || closed()) return 'on'
-      const nowMs = clock.nowMs()
+      const nowMs = job.startedMs ?? clock.nowMs()
       const entry = cache.stale(askedOf(job), nowMs)
       if (entry === undefined) return 'on'
       job.hasStale = true

@@ -56,7 +56,7 @@ export function readingOf(carried: { readonly wire: Uint8Array; reading?: ReplyR
 
 /** A copy that may be kept: its octets are copied, and it has been parsed. */
 export function keptCopy<P extends Protection>(carried: Carried<P>): Carried<P> {
-  return { ...carried, reading: readingOf(carried), wire: copyOf(carried.wire) }
+  return { ...carried, cameMs: undefined, reading: readingOf(carried), wire: copyOf(carried.wire) }
 }
 
 function noteHop(reading: ParsedReply, reply: Uint8Array, cursor: RecordCursor): void {

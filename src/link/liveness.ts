@@ -75,12 +75,12 @@ export class Liveness<P extends Protection> implements PoolStrategy<P> {
   }
 
   /**
-   * A query was written on `connection`. Its silence counts from now on, or from an earlier query
-   * if nothing came since that one.
+   * A query was written on `connection` at `nowMs`. Its silence counts from then on, or from an
+   * earlier query if nothing came since that one.
    */
-  sent(connection: PooledConnection<P>): void {
+  sent(connection: PooledConnection<P>, nowMs: number): void {
     const { silentSinceMs, inFlight } = connection.carrier
-    const sinceMs = silentSinceMs ?? this.#tools.clock.nowMs()
+    const sinceMs = silentSinceMs ?? nowMs
     if (inFlight === 1) connection.silence.idleBeforeMs = sinceMs - connection.silence.idleSinceMs
     this.#inUse = true
     this.#watch(connection, sinceMs + this.#hedgeMs(connection))

@@ -96,7 +96,8 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
       to.failed(new EnigmError('closed', 'the link is closed'))
       return
     }
-    if (this.#tools.clock.nowMs() >= ask.deadlineMs) {
+    const nowMs = this.#tools.clock.nowMs()
+    if (nowMs >= ask.deadlineMs) {
       to.failed(late())
       return
     }
@@ -106,7 +107,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
       this.#goOn()
     })
     this.#pending.add(pending)
-    this.#place(pending)
+    this.#place(pending, nowMs)
   }
 
   renew(online: boolean): void {
@@ -134,9 +135,9 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
   }
 
   /** Sends a query on `current`. If there is none, the query waits for the next connection. */
-  #place(pending: Pending<P>): void {
+  #place(pending: Pending<P>, nowMs = this.#tools.clock.nowMs()): void {
     const { current } = this.#pool
-    if (current !== undefined) this.#send(current, pending, 0)
+    if (current !== undefined) this.#send(current, pending, 0, nowMs)
     else if (this.#waiting.size >= MAX_WAITING) this.#fail(pending, new EnigmError('overloaded', 'too many queries wait for a connection'))
     else {
       this.#wait(pending)
@@ -158,7 +159,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     pending.waits = true
   }
 
-  #send(connection: PooledConnection<P>, pending: Pending<P>, trial: number): void {
+  #send(connection: PooledConnection<P>, pending: Pending<P>, trial: number, nowMs = this.#tools.clock.nowMs()): void {
     if (pending.ask.mayLeave?.() === false) {
       this.#fail(pending, new EnigmError('closed', 'no client waits for it'))
       return
@@ -170,7 +171,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     // A literal: an array that grows by `push` takes room for 17 at once.
     if (pending.attempts.length === 0) pending.attempts = [attempt]
     else pending.attempts.push(attempt)
-    this.#liveness.sent(connection)
+    this.#liveness.sent(connection, nowMs)
   }
 
   /**

@@ -296,6 +296,6 @@ export class RetryQuarantine<P extends Protection> {
     }
     const octets = this.#queue.peek?.pending.request.length ?? 0
     lane.trialStep = { is: 'proving', probe: lane.carrier.send(repadded(this.#probe, octets) ?? this.#probe, { answered, failed }) }
-    this.#liveness.sent(lane)
+    this.#liveness.sent(lane, this.#clock.nowMs())
   }
 }

@@ -88,7 +88,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
   let soon: Timer | undefined
   let live = false
   const repeated = repeatedAnswers()
-  const turn = oneAtATime((event: Event) => take(event))
+  const turn = oneAtATime((event, atMs) => take(event, atMs))
 
   const judgement = () => judge(verdictInput(state, o.clock.nowMs()), { now: instant(), heartbeatLateMs }, verdict?.signals)
   const documentOf = (v: Verdict) => {
@@ -129,8 +129,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
     o.file.withdraw()
     onFile = undefined
   }
-  const take = (event: Event) => {
-    const nowMs = o.clock.nowMs()
+  const take = (event: Event, nowMs = o.clock.nowMs()) => {
     if (state.phase !== 'stopped' && !(event.type === 'upstream.answered' && repeated.isRepeat(event, nowMs))) {
       const { shape } = state
       state = reduce(state, event, nowMs, o.clock.wallMs())
@@ -158,7 +157,7 @@ export function createMonitor(o: MonitorOptions): Monitor {
 
   conclude('in its time')
   return {
-    emit: (event) => turn(event),
+    emit: turn,
     start() {
       turn(() => {
         live = true
@@ -191,18 +190,19 @@ export function createMonitor(o: MonitorOptions): Monitor {
  * Runs one task at a time. A task that is submitted during another one runs after it. When the
  * outermost call returns, all tasks have run.
  */
-function oneAtATime(take: Emit): (next: Event | (() => void)) => void {
+function oneAtATime(take: Emit): (next: Event | (() => void), atMs?: number) => void {
   const waiting: (Event | (() => void))[] = []
   let busy = false
-  return (asked) => {
-    waiting.push(asked)
-    if (busy) return
+  const run = (next: Event | (() => void), atMs?: number) => (typeof next === 'function' ? next() : take(next, atMs))
+  return (asked, atMs) => {
+    if (busy) {
+      waiting.push(asked)
+      return
+    }
     busy = true
     try {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        if (typeof next === 'function') next()
-        else take(next)
-      }
+      run(asked, atMs)
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) run(next)
     } finally {
       busy = false
     }

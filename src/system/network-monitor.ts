@@ -138,9 +138,9 @@ export interface NetworkMonitorOptions extends Omit<NetworkWatchOptions, 'change
 export interface NetworkMonitor {
   /**
    * Must be called before a connection is used. After a suspend, the first packet may come before
-   * any timer, because timers stop during a suspend. Costs about 0.1 us.
+   * any timer, because timers stop during a suspend. `nowMs`: the time, if it was just read.
    */
-  notice(): void
+  notice(nowMs?: number): void
   /** Called at each heartbeat. */
   beat(): void
   /**
@@ -177,8 +177,7 @@ export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: Netwo
   })
 
   /** Detects a suspend from the time that has passed. */
-  const noticeSleep = () => {
-    const nowMs = clock.nowMs()
+  const noticeSleep = (nowMs = clock.nowMs()) => {
     const lateMs = nowMs - seenMs - (timer === undefined ? beatMs : TICK_MS)
     const awayMs = Math.max(lateMs, slept() - sleptMs)
     if (awayMs < ASLEEP_MS) return
@@ -210,8 +209,8 @@ export function startNetworkMonitor({ emit, disturbed, beatMs, ...watch }: Netwo
   }
 
   return {
-    notice() {
-      noticeSleep()
+    notice(nowMs) {
+      noticeSleep(nowMs)
       busy = true
       if (timer !== undefined) return
       noticeAll()

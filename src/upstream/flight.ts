@@ -159,7 +159,7 @@ export class Flight<P extends Protection> {
 
   /** Starts the query. Call it once. The query ends by its deadline. */
   start(): void {
-    const nowMs = this.#clock.nowMs()
+    const nowMs = this.#ask.startedMs ?? this.#clock.nowMs()
     if (nowMs >= this.#ask.deadlineMs) this.#fail(new EnigmError('deadline', 'no time left to ask'))
     else if (!this.#askNext(nowMs)) this.#giveUp()
   }

@@ -104,7 +104,7 @@ export class ResolverHealth<P extends Protection> {
 
   /** Judges a reply that came over `path`. Then transports that failed before are tried again. */
   replied(path: Path<P>, exchange: Exchange, carried: Carried<P>): ReplyVerdict {
-    const nowMs = this.#o.clock.nowMs()
+    const nowMs = carried.cameMs ?? this.#o.clock.nowMs()
     const verdict = this.#heard(path, exchange.startedMs, carried, nowMs)
     this.#retryFailed(nowMs)
     this.among?.replied(this, exchange, carried, verdict, nowMs)
@@ -145,16 +145,13 @@ export class ResolverHealth<P extends Protection> {
     if (recovered) this.#rank()
     const reading = readingOf(carried)
     const verdict = verdictOn(reading)
-    const of = { resolver: this.id, transport: link.transport }
-    if (verdict.ofHop) this.#o.emit({ type: 'upstream.failed', ...of, code: 'reply-rcode', afterMs: nowMs - startedMs })
-    else
-      this.#o.emit({
-        type: 'upstream.answered',
-        ...of,
-        rttMs,
-        protection,
-        paddedReply: TRANSPORTS[link.transport].padsReplies || reading.opt?.padded === true,
-      })
+    const { id: resolver } = this
+    const { transport } = link
+    if (verdict.ofHop) this.#o.emit({ type: 'upstream.failed', resolver, transport, code: 'reply-rcode', afterMs: nowMs - startedMs })
+    else {
+      const paddedReply = TRANSPORTS[transport].padsReplies || reading.opt?.padded === true
+      this.#o.emit({ type: 'upstream.answered', resolver, transport, rttMs, protection, paddedReply }, nowMs)
+    }
     return verdict
   }
 

@@ -88,7 +88,7 @@ export async function createWorld(seed: number, rttsMs: readonly number[], confi
     random,
     emit,
     sessions: tlsSessions(clock),
-    notice: () => networkMonitor?.notice(),
+    notice: (nowMs?: number) => networkMonitor?.notice(nowMs),
     beforeDial: () => networkMonitor?.look(),
   }
   const trusted = trustedResolvers(loaded, { ...around, splitKey: () => new Uint8Array(32), handshake: network.handshake })

@@ -204,9 +204,9 @@ export abstract class LivingCarrier<P extends Protection> implements Carrier<P> 
     return this.inFlight < MAX_IN_FLIGHT ? undefined : refuse(ticket, new EnigmError('overloaded', 'too many queries in flight'), 'final')
   }
 
-  /** A request was written, so a reply is pending. */
-  protected wrote(): void {
-    this.silentSinceMs ??= this.clock.nowMs()
+  /** A request was written at `nowMs`, so a reply is pending. */
+  protected wrote(nowMs = this.clock.nowMs()): void {
+    this.silentSinceMs ??= nowMs
   }
 
   /** The peer showed that it is alive. Data that arrives after the end is ignored. */

@@ -69,6 +69,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   /** The length of the last written request. */
   #lastOctets = 0
   #unwritten: DotRequest<P>[] = []
+  /** When the octets came that are being read. */
+  #cameMs = 0
   #idleMs = Number.POSITIVE_INFINITY
 
   /** `cells`: writes records of one size, for a schedule; see `DotCellCarrier`. */
@@ -165,13 +167,14 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
       putU16(out, at + 2, id)
       at += request.length + 2
     }
-    this.wrote()
+    this.wrote(nowMs)
     if (this.cells === undefined) this.stream.write(out)
     else this.cells.write(out)
   }
 
   /** Reads frames. No length of a frame is an error, so no frame ends the connection. */
   #onOctets(octets: Uint8Array): void {
+    this.#cameMs = this.clock.nowMs()
     if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
     this.#frames.push(octets, this.#take)
   }
@@ -202,8 +205,8 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     setId(frame, idOf(slot.request))
     const reading = readReply(frame)
     const { opt } = reading
-    const rttMs = this.clock.nowMs() - slot.sentMs
-    slot.ticket.answered({ wire: frame, rttMs, protection: this.protection, reading })
+    const cameMs = this.#cameMs
+    slot.ticket.answered({ wire: frame, rttMs: cameMs - slot.sentMs, cameMs, protection: this.protection, reading })
     if (opt?.keepaliveMs !== undefined) this.#learnKeepalive(opt.keepaliveMs)
     this.rest()
   }

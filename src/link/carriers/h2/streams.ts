@@ -207,10 +207,11 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
     this.#tools.patience.earn()
     this.#ended(stream)
     this.#heard()
-    const rttMs = this.#nowMs - stream.sentMs
+    const cameMs = this.#nowMs
+    const rttMs = cameMs - stream.sentMs
     const ageS = stream.head?.ageS
     const { protection } = this.#tools
-    stream.ticket.answered(ageS === undefined ? { wire, rttMs, protection } : { wire, rttMs, protection, ageS })
+    stream.ticket.answered(ageS === undefined ? { wire, rttMs, cameMs, protection } : { wire, rttMs, cameMs, protection, ageS })
     this.#tools.rest()
     return H2.none
   }
