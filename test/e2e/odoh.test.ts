@@ -10,6 +10,7 @@ import { startProxy } from '../support/proxies.ts'
 import { startCapture } from '../support/real/capture.ts'
 import { CLI, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../support/real/dns-client.ts'
+import { startNginx } from '../support/real/nginx.ts'
 import { requireTool } from '../support/real/tools.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
 
@@ -24,6 +25,35 @@ interface Scene {
   readonly relay: Relay
   readonly daemon: RunningDaemon
   ask(name: string): Promise<Uint8Array>
+}
+
+function trustedSet(target: Target, relay: { readonly host: string; readonly port: number | undefined }, odoh: object = {}) {
+  return {
+    relays: [
+      {
+        id: 'relay-1',
+        operator: 'Relays Ltd',
+        jurisdiction: 'SE',
+        type: 'odoh',
+        addresses: [relay.host],
+        authenticationDomainName: 'relay.test',
+        caFile: 'ca.pem',
+        port: relay.port,
+        path: '/proxy{?targethost,targetpath}',
+      },
+    ],
+    resolvers: [
+      {
+        id: 'target',
+        operator: 'Names Inc',
+        jurisdiction: 'CH',
+        authenticationDomainName: 'target.test',
+        addresses: [TARGET_HOST],
+        caFile: 'ca.pem',
+        transports: { odoh: { port: target.port, path: '/dns-query', relay: 'relay-1', config: target.config(), ...odoh } },
+      },
+    ],
+  }
 }
 
 async function scene(t: Test, config: object = {}, odoh: object = {}): Promise<Scene> {
@@ -42,30 +72,7 @@ async function scene(t: Test, config: object = {}, odoh: object = {}): Promise<S
   const daemon = await startDaemon({
     ca,
     config: { transports: ['odoh'], ...config },
-    relays: [
-      {
-        id: 'relay-1',
-        operator: 'Relays Ltd',
-        jurisdiction: 'SE',
-        type: 'odoh',
-        addresses: [RELAY_HOST],
-        authenticationDomainName: 'relay.test',
-        caFile: 'ca.pem',
-        port: relay.port,
-        path: '/proxy{?targethost,targetpath}',
-      },
-    ],
-    resolvers: [
-      {
-        id: 'target',
-        operator: 'Names Inc',
-        jurisdiction: 'CH',
-        authenticationDomainName: 'target.test',
-        addresses: [TARGET_HOST],
-        caFile: 'ca.pem',
-        transports: { odoh: { port: target.port, path: '/dns-query', relay: 'relay-1', config: target.config(), ...odoh } },
-      },
-    ],
+    ...trustedSet(target, { host: RELAY_HOST, port: relay.port }, odoh),
   })
   const client = await udpClient(daemon.port)
   t.teardown(async () => {
@@ -135,6 +142,36 @@ if (requireTool(t, 'tcpdump', 'tshark'))
     // The client's Finished and the opening of HTTP/2 come before the first cell.
     t.equal(new Set(out.slice(2)).size, 1, [...new Set(out)].join(', '))
     t.match(daemon.status(), { shaping: { profile: 'balanced' } })
+  })
+
+if (requireTool(t, 'nginx'))
+  t.test('nginx as the relay: answers, and a key that the target refuses', async (t) => {
+    const authority = await createAuthority()
+    const target = await startTarget({
+      identity: await authority.issue({ name: 'target.test' }),
+      host: TARGET_HOST,
+      answer: (q) => replyTo(q, [addressRecord()]),
+    })
+    const place = `target.test%3A${target.port}|%2Fdns-query`
+    const nginx = await startNginx(await authority.issue({ name: 'relay.test' }), {
+      http2: true,
+      http: `map "$arg_targethost|$arg_targetpath" $target { default ""; "${place}" "https://${TARGET_HOST}:${target.port}/dns-query"; }`,
+      server: 'location = /proxy { proxy_pass $target; proxy_http_version 1.1; proxy_ssl_name target.test; proxy_ssl_server_name on; }',
+    })
+    const relay = { host: '127.0.0.1', port: nginx.dohPort }
+    const daemon = await startDaemon({ ca: authority.certificate, config: { transports: ['odoh'] }, ...trustedSet(target, relay) })
+    const client = await udpClient(daemon.port)
+    t.teardown(async () => {
+      client.close()
+      for (const party of [daemon, nginx]) await party.stop()
+      await target.close()
+    })
+    const ask = async (name: string) => rcodeOf(await client.ask(query({ name })))
+    t.strictSame(await Promise.all(Array.from({ length: 50 }, (_, i) => ask(`n${i}.example`))), Array(50).fill(0))
+    target.rotate()
+    t.equal(await ask('rotated.example'), 2)
+    for (let i = 0; i < 50 && !JSON.stringify(daemon.status()).includes('target-key'); i++) await sleep(100)
+    t.match(JSON.stringify(daemon.status()), /target-key/, 'its status 401 comes through')
   })
 
 t.test('check shows the relay and its certificate, and an answer of the target', async (t) => {
