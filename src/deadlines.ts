@@ -12,14 +12,16 @@ export interface Deadline {
 
 class DeadlineNode implements Deadline, Linked<DeadlineNode> {
   readonly tick: number
-  readonly fn: () => void
+  readonly fn: (of: unknown) => void
+  readonly of: unknown
   before: DeadlineNode | undefined
   after: DeadlineNode | undefined
   holder: LinkedSet<DeadlineNode> | undefined
 
-  constructor(tick: number, fn: () => void) {
+  constructor(tick: number, fn: (of: unknown) => void, of: unknown) {
     this.tick = tick
     this.fn = fn
+    this.of = of
   }
 }
 
@@ -64,9 +66,12 @@ export class Deadlines {
     this.#tick = this.#nowTick()
   }
 
-  add(dueMs: number, fn: () => void): Deadline {
+  /** `of` is passed to `fn`: one function for all queries costs less than a closure for each. */
+  add(dueMs: number, fn: () => void): Deadline
+  add<T>(dueMs: number, fn: (of: T) => void, of: T): Deadline
+  add(dueMs: number, fn: (of: never) => void, of?: unknown): Deadline {
     if (this.#size === 0) this.#tick = this.#nowTick()
-    const node = new DeadlineNode(Math.max(this.#tick, Math.ceil(dueMs / this.#tickMs)), fn)
+    const node = new DeadlineNode(Math.max(this.#tick, Math.ceil(dueMs / this.#tickMs)), fn as (of: unknown) => void, of)
     this.#place(node)
     this.#size++
     if (node.tick < this.#armedTick) this.#arm(node.tick)
@@ -115,7 +120,7 @@ export class Deadlines {
     try {
       for (let node = this.#due.first; node !== undefined; node = this.#due.first) {
         this.remove(node)
-        node.fn()
+        node.fn(node.of)
       }
     } finally {
       const earliest = this.#earliest()

@@ -65,8 +65,8 @@ type Done = (octets: Uint8Array, length: number) => void
 /** Answers packets: from the cache at once, or by asking. */
 export function createResponder(parts: ResponderParts): Responder {
   const { cache, clock, counts, prefetch, tracer, gate, bypass } = parts
-  /** The packet of the last call of `now`, its position, and the time. */
-  const last = { packet: NO_OCTETS as Uint8Array, start: 0, end: 0, nowMs: 0 }
+  /** The packet of the last call of `now`, and the time. */
+  const last = { packet: NO_OCTETS as Uint8Array, nowMs: 0 }
   let scan = newScan()
   let verdict: number = VERDICT.drop
   /** The cache's hash of its question; 0: not computed. */
@@ -82,8 +82,6 @@ export function createResponder(parts: ResponderParts): Responder {
   return {
     now(packet, start, end, out, at, limit, view) {
       last.packet = packet
-      last.start = start
-      last.end = end
       // The only time that is read for a cache miss until its query is written.
       const nowMs = clock.nowMs()
       last.nowMs = nowMs
@@ -104,28 +102,23 @@ export function createResponder(parts: ResponderParts): Responder {
     },
     later(client, done) {
       if (verdict === VERDICT.drop) return done(NO_OCTETS, 0)
-      // A copy of the packet and of its parsed form, used until it is answered.
-      const packet = copyOf(last.packet, last.start, last.end)
-      const own = scan
-      scan = newScan()
-      moved(own, last.start)
       if (verdict !== VERDICT.ok) {
         const ede = verdict === VERDICT.badType ? EDE_BAD_TYPE : undefined
-        const reply = errorReply(packet, own, RCODE_OF_VERDICT[verdict as keyof typeof RCODE_OF_VERDICT], ede)
+        const reply = errorReply(last.packet, scan, RCODE_OF_VERDICT[verdict as keyof typeof RCODE_OF_VERDICT], ede)
         return done(reply, reply.length)
       }
-      ask(parts, packet, own, client, hash, last.nowMs, done)
+      // Of the packet, its question and its parsed form are used until it is answered.
+      const question = copyOf(last.packet, scan.questionAt, scan.questionEnd)
+      const own = scan
+      scan = newScan()
+      own.questionAt = 0
+      own.questionEnd = question.length
+      ask(parts, question, own, client, hash, last.nowMs, done)
     },
   }
 }
 
-/** Moves the offsets to those in a copy that begins at `start`. */
-function moved(scan: QueryScan, start: number): void {
-  scan.questionAt -= start
-  if (scan.questionEnd > 0) scan.questionEnd -= start
-}
-
-/** `hash` is 0 if the cache was not searched. */
+/** `packet` holds only the question. `hash` is 0 if the cache was not searched. */
 function ask(parts: ResponderParts, packet: Uint8Array, scan: QueryScan, client: Client, hash: number, nowMs: number, done: Done): void {
   const { cache, counts, tracer, bypass } = parts
   const reply = (kept: ReplySource, elapsedS: number, from: Source) => done(scratch, assemble(kept, packet, scan, client, elapsedS, from))

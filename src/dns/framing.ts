@@ -36,13 +36,13 @@ export class FrameReader {
   }
 
   /**
-   * Returns false if a length is below or above the limits: the stream cannot be trusted any more
-   * and must be closed.
+   * Reads the octets of `chunk` before `end`. Returns false if a length is below or above the
+   * limits: the stream cannot be trusted any more and must be closed.
    */
-  push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void): boolean {
+  push(chunk: Uint8Array, onFrame: (frame: Uint8Array) => void, end = chunk.length): boolean {
     let at = 0
     if (this.#filled > 0) {
-      at = this.#fill(chunk)
+      at = this.#fill(chunk, end)
       if (at < 0) return false
       if (this.#filled < this.#wanted()) return true
       const frame = this.#rest.subarray(2, this.#filled)
@@ -50,14 +50,14 @@ export class FrameReader {
       this.#filled = 0
       onFrame(frame)
     }
-    while (chunk.length - at >= 2) {
+    while (end - at >= 2) {
       const length = (chunk[at]! << 8) | chunk[at + 1]!
       if (length < this.#leastOctets || length > this.#maxOctets) return false
-      if (chunk.length - at - 2 < length) break
+      if (end - at - 2 < length) break
       onFrame(viewOf(chunk, at + 2, at + 2 + length))
       at += 2 + length
     }
-    if (at < chunk.length) this.#keep(chunk, at)
+    if (at < end) this.#keep(chunk, at, end)
     return true
   }
 
@@ -70,9 +70,9 @@ export class FrameReader {
    * Takes the missing octets of the unfinished frame from `chunk`. Returns the offset after them,
    * or -1 for an invalid length.
    */
-  #fill(chunk: Uint8Array): number {
+  #fill(chunk: Uint8Array, end: number): number {
     let at = 0
-    while (this.#filled < 2 && at < chunk.length) this.#rest[this.#filled++] = chunk[at++]!
+    while (this.#filled < 2 && at < end) this.#rest[this.#filled++] = chunk[at++]!
     if (this.#filled < 2) return at
     const wanted = this.#wanted()
     if (wanted - 2 < this.#leastOctets || wanted - 2 > this.#maxOctets) return -1
@@ -81,17 +81,17 @@ export class FrameReader {
       whole.set(this.#rest.subarray(0, this.#filled))
       this.#rest = whole
     }
-    const take = Math.min(wanted - this.#filled, chunk.length - at)
+    const take = Math.min(wanted - this.#filled, end - at)
     this.#rest.set(chunk.subarray(at, at + take), this.#filled)
     this.#filled += take
     return at + take
   }
 
-  #keep(chunk: Uint8Array, at: number): void {
-    const left = chunk.length - at
+  #keep(chunk: Uint8Array, at: number, end: number): void {
+    const left = end - at
     const wanted = left < 2 ? 2 : 2 + ((chunk[at]! << 8) | chunk[at + 1]!)
     this.#rest = fresh(wanted)
-    this.#rest.set(chunk.subarray(at))
+    this.#rest.set(chunk.subarray(at, end))
     this.#filled = left
   }
 }

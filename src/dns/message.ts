@@ -26,14 +26,25 @@ export function rcodeWith(message: Uint8Array, opt: Opt | undefined): Rcode {
   return ((opt?.extendedRcode ?? 0) << 4) | (message[3]! & 0x0f)
 }
 
-/** The question that `scan` found in `packet`. */
+/**
+ * The question that `scan` found in `packet`. If `packet` is a question in lower case and nothing
+ * else, it is not copied: it must not change after that.
+ */
 export function questionOf(packet: Uint8Array, scan: QueryScan): Question {
-  const lower = fresh(scan.questionEnd - scan.questionAt)
+  const { questionAt, questionEnd, type, class: qclass } = scan
+  if (questionAt === 0 && questionEnd === packet.length && isLower(packet, questionEnd - 4)) return { lower: packet, type, class: qclass }
+  const lower = fresh(questionEnd - questionAt)
   const name = lower.length - 4
-  copyLower(packet, scan.questionAt, name, lower, 0)
+  copyLower(packet, questionAt, name, lower, 0)
   // Octets of QTYPE and QCLASS must not be lowered: one may be 0x41.
-  for (let i = name; i < lower.length; i++) lower[i] = packet[scan.questionAt + i]!
-  return { lower, type: scan.type, class: scan.class }
+  for (let i = name; i < lower.length; i++) lower[i] = packet[questionAt + i]!
+  return { lower, type, class: qclass }
+}
+
+/** Whether none of the first `length` octets is one of A-Z. */
+function isLower(octets: Uint8Array, length: number): boolean {
+  for (let i = 0; i < length; i++) if (octets[i] !== lowerOctet(octets[i]!)) return false
+  return true
 }
 
 /**
@@ -61,7 +72,8 @@ export function isReplyTo(request: Uint8Array, reply: Uint8Array): boolean {
   if (questions !== 1) return false
   const end = questionEnd(request)
   if (end === 0 || reply.length < end) return false
-  for (let at = HEADER_OCTETS; at < end - 4; at++) if (lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
+  for (let at = HEADER_OCTETS; at < end - 4; at++)
+    if (reply[at] !== request[at] && lowerOctet(reply[at]!) !== lowerOctet(request[at]!)) return false
   for (let at = end - 4; at < end; at++) if (reply[at] !== request[at]) return false
   return true
 }

@@ -66,6 +66,10 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     answered: (attempt, carried) => this.#answered(attempt, carried),
     lost: (attempt, error, loss) => this.#lost(attempt, error, loss),
   }
+  readonly #onDeadline = (pending: Pending<P>) => {
+    this.#fail(pending, this.#outOfTime(pending))
+    this.#goOn()
+  }
   #turnedAway: { readonly attempt: RequestAttempt<P>; readonly error: EnigmError; readonly loss: Loss }[] = []
   #closing = false
   #renewing = false
@@ -102,10 +106,7 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
       return
     }
     const pending = new Pending(request, ask, to)
-    pending.deadline = this.#deadlines.add(ask.deadlineMs, () => {
-      this.#fail(pending, this.#outOfTime(pending))
-      this.#goOn()
-    })
+    pending.deadline = this.#deadlines.add(ask.deadlineMs, this.#onDeadline, pending)
     this.#pending.add(pending)
     this.#place(pending, nowMs)
   }

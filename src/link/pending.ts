@@ -121,9 +121,8 @@ export function isHeldUpTwice<P extends Protection>({ attempts, isolated }: Pend
 export function leave<P extends Protection>(attempt: RequestAttempt<P>): void {
   const { attempts } = attempt.pending
   if (attempt.trial > 0) attempt.connection.owed--
-  const at = attempts.indexOf(attempt)
-  if (at === attempts.length - 1) attempts.pop()
-  else attempts.splice(at, 1)
+  if (attempts.at(-1) === attempt) attempts.pop()
+  else attempts.splice(attempts.indexOf(attempt), 1)
 }
 
 /**

@@ -123,7 +123,6 @@ export class Flight<P extends Protection> {
   #failures: FailedTry[] | undefined
   readonly #to: Receiver<P, [transport: Transport, upstream: string]>
   #timer: Deadline | undefined
-  readonly #onTime = () => this.#onTimer()
   #settled = false
   /** How many resolvers have learnt the query. */
   #informed = 0
@@ -207,7 +206,7 @@ export class Flight<P extends Protection> {
 
   #setTimer(atMs: number): void {
     this.#stopTimer()
-    this.#timer = this.#deadlines.add(Math.min(atMs, this.#ask.deadlineMs), this.#onTime)
+    this.#timer = this.#deadlines.add(Math.min(atMs, this.#ask.deadlineMs), onTime<P>, this)
   }
 
   #stopTimer(): void {
@@ -215,7 +214,8 @@ export class Flight<P extends Protection> {
     this.#timer = undefined
   }
 
-  #onTimer(): void {
+  /** Called at the time that was set. */
+  onTimer(): void {
     if (this.#awaitsNetwork) {
       this.#startAgain()
       return
@@ -368,4 +368,8 @@ export class Flight<P extends Protection> {
     this.#stopTimer()
     this.#to.failed(error)
   }
+}
+
+function onTime<P extends Protection>(flight: Flight<P>): void {
+  flight.onTimer()
 }

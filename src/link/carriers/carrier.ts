@@ -248,10 +248,10 @@ export abstract class StreamCarrier<P extends Protection> extends LivingCarrier<
     this.stream = connection.stream
   }
 
-  /** Reads what the peer sends from now until the end. */
-  protected listen(onOctetsOf: (octets: Uint8Array) => void): void {
-    onOctets(this.stream, (octets) => {
-      if (!this.dead) onOctetsOf(octets)
+  /** Reads what the peer sends from now until the end: the first `end` octets of an array. */
+  protected listen(onOctetsOf: (octets: Uint8Array, end: number) => void): void {
+    onOctets(this.stream, (octets, end) => {
+      if (!this.dead) onOctetsOf(octets, end)
     })
     this.stream.on('end', () => this.onEnd())
     this.listenForTheEnd()

@@ -1,4 +1,5 @@
 import type { Linked } from '../../containers.ts'
+import { viewOf } from '../../dns/octets.ts'
 import { EnigmError } from '../../errors.ts'
 import type { Protection } from '../../resolve.ts'
 import type { Connection } from '../dial/connect.ts'
@@ -56,7 +57,7 @@ export class H1Carrier<P extends Protection = Protection> extends StreamCarrier<
     super(connection, tools)
     this.#head = `POST ${pathOf(endpoint)} HTTP/1.1\r\nhost: ${authorityOf(endpoint)}\r\nconnection: keep-alive\r\n`
     this.#closeNotified = connection.closeNotified ?? (() => false)
-    this.listen((octets) => this.#onOctets(octets))
+    this.listen((octets, end) => this.#onOctets(viewOf(octets, 0, end)))
   }
 
   get inFlight(): number {

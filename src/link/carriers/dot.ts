@@ -79,7 +79,7 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
     this.cells = cells
     this.#random = tools.random
     this.#probe = tools.probe ?? ROOT_PROBE
-    this.listen((octets) => this.#onOctets(octets))
+    this.listen((octets, end) => this.#onOctets(octets, end))
   }
 
   get inFlight(): number {
@@ -173,10 +173,10 @@ export class DotCarrier<P extends Protection> extends StreamCarrier<P> {
   }
 
   /** Reads frames. No length of a frame is an error, so no frame ends the connection. */
-  #onOctets(octets: Uint8Array): void {
+  #onOctets(octets: Uint8Array, end: number): void {
     this.#cameMs = this.clock.nowMs()
-    if (octets.length >= SIGN_OF_LIFE_OCTETS) this.heard()
-    this.#frames.push(octets, this.#take)
+    if (end >= SIGN_OF_LIFE_OCTETS) this.heard()
+    this.#frames.push(octets, this.#take, end)
   }
 
   /**

@@ -1,7 +1,6 @@
 import { connect as connectTcp, type OnReadOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from 'node:tls'
-import { viewOf } from '../../dns/octets.ts'
 
 /** A TLS socket during its handshake, and the TCP socket below it. */
 export interface TlsStream {
@@ -114,7 +113,7 @@ const readers = new WeakMap<Duplex, DirectReads>()
 export class DirectReads {
   readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
   #socket: Duplex | undefined
-  #listener: ((octets: Uint8Array) => void) | undefined
+  #listener: OctetListener | undefined
   readonly onread: OnReadOpts = {
     buffer: this.#page,
     callback: (octets) => this.#came(octets),
@@ -126,7 +125,7 @@ export class DirectReads {
     readers.set(socket, this)
   }
 
-  listen(listener: (octets: Uint8Array) => void): void {
+  listen(listener: OctetListener): void {
     this.#listener = listener
     // Nothing is read before the next microtask: the owner must have its carrier before the carrier
     // reports that the peer sent data without a request.
@@ -137,14 +136,15 @@ export class DirectReads {
    * Reads the octets that are still in the stream. This also restarts a reader that the stream had
    * stopped.
    */
-  #early(listener: (octets: Uint8Array) => void): void {
-    for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read()) listener(early)
+  #early(listener: OctetListener): void {
+    for (let early = this.#socket?.read(); early !== null && early !== undefined; early = this.#socket?.read())
+      listener(early, early.length)
   }
 
   /** Returns false to stop reading until the stream has room again. */
   #came(length: number): boolean {
     if (this.#listener === undefined) return this.#socket?.push(Buffer.from(this.#page.subarray(0, length))) ?? false
-    this.#listener(viewOf(this.#page, 0, length))
+    this.#listener(this.#page, length)
     // So code that wrongly keeps a view sees zeros, and no octets of answers stay in memory here.
     this.#page.fill(0, 0, length)
     return true
@@ -152,12 +152,16 @@ export class DirectReads {
 }
 
 /**
- * Calls `listener` with received octets, never before this function returns. The octets are views
- * that are wiped after the call: copy what you keep. Call it only once per socket. Sockets with
- * `DirectReads` pass their octets directly; the others through their stream.
+ * Receives the first `end` octets of `octets`, which are wiped after the call: copy what you keep.
  */
-export function onOctets(socket: Duplex, listener: (octets: Uint8Array) => void): void {
+type OctetListener = (octets: Uint8Array, end: number) => void
+
+/**
+ * Calls `listener` with received octets, never before this function returns. Call it only once per
+ * socket. Sockets with `DirectReads` pass their octets directly; the others through their stream.
+ */
+export function onOctets(socket: Duplex, listener: OctetListener): void {
   const direct = readers.get(socket)
-  if (direct === undefined) socket.on('data', listener)
+  if (direct === undefined) socket.on('data', (octets: Buffer) => listener(octets, octets.length))
   else direct.listen(listener)
 }

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { viewOf } from '../../../dns/octets.ts'
 import type { EnigmError } from '../../../errors.ts'
 import type { Protection } from '../../../resolve.ts'
 import type { Connection } from '../../dial/connect.ts'
@@ -126,7 +127,7 @@ class LeanH2Carrier<P extends Protection, C extends H2Cells | undefined> extends
     })
     this.cells?.opened()
     this.#schedule()
-    this.listen((octets) => this.#onOctets(octets))
+    this.listen((octets, end) => this.#onOctets(viewOf(octets, 0, end)))
   }
 
   get inFlight(): number {
