@@ -134,6 +134,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       if (event.type === 'seen.canary') canaryOutcome = event.outcome
       if (event.type === 'network.changed') void hostChecks?.networkChanged()
       if (event.type === 'woke') void hostChecks?.check()
+      if (event.type === 'seen.takeover') hostChecks?.takenOver(event.state === 'held')
     },
     onHeartbeat: () => beat(),
   })

@@ -47,6 +47,11 @@ export interface HostChecks {
    */
   prove(): Promise<void>
   /**
+   * Whether the DNS of the system was taken over and still is (`system enable`). Then its queries
+   * come here, whatever other servers its files name, and a test query stays on this host.
+   */
+  takenOver(isHeld: boolean): void
+  /**
    * Uses this setup from now on. The result of a check in progress is not reported, because it
    * belongs to the old setup.
    */
@@ -78,6 +83,7 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
   }
   const networkKey = o.random.bytes(32)
   let { setup } = o
+  let held = false
   let stopped = false
   let running: Promise<void> | undefined
   let again = false
@@ -106,7 +112,7 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
     const { asks, by, stays } = system.resolver(setup.listeners)
     report({ type: 'seen.system', asks, by })
     report({ type: 'seen.bypass', ...(await system.bypass()) })
-    askCanary(`${asks} ${by} ${identity.id}`, stays)
+    askCanary(`${asks} ${by} ${identity.id} ${held}`, stays || held)
   }
   /** If the check fails nothing is known: the result of the last check must not remain. */
   const egressNow = (policy: Policy, addresses: readonly string[]) =>
@@ -159,6 +165,9 @@ export function createHostChecks(o: HostChecksOptions): HostChecks {
           resolve()
         })
       })
+    },
+    takenOver(isHeld) {
+      held = isHeld
     },
     adopt(next) {
       setup = next

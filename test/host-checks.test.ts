@@ -67,6 +67,24 @@ t.test('the canary is sent only if it stays on this host, again after five minut
   )
 })
 
+t.test('while the DNS of the system is taken over, the canary is sent whatever other servers its files name', async (t) => {
+  const { checks, asked, seen, events } = rig(undefined)
+  seen.stays = false
+  await checks.check()
+  t.equal(asked.length, 0)
+  checks.takenOver(true)
+  await checks.check()
+  t.equal(asked.length, 1)
+  checks.takenOver(false)
+  events.length = 0
+  await checks.check()
+  t.equal(asked.length, 1)
+  t.match(
+    events.find((e) => e.type === 'seen.canary'),
+    { outcome: 'not-sent' },
+  )
+})
+
 t.test('a proof sends a new test query however recent the last one is, and ends when its result is reported', async (t) => {
   const seen = { arrived: false }
   class Canary extends SelfCanary {
