@@ -23,6 +23,8 @@ const LAST_VERIFIED = 'status-seen.json'
  * The files that we make in a state directory. A directory with one of them is a state directory.
  */
 const STATE_FILES = ['status.key', 'status.pub', 'starts.json', LAST_VERIFIED, 'page.token', 'cache.key', 'cache.sealed', 'split.key']
+/** What `resolvers update` and a signed policy keep there; it may come before the first start. */
+const KEPT_LISTS = ['resolver-lists', 'signed.json']
 const stateFiles = (stateDir: string) => [...STATE_FILES.map((name) => join(stateDir, name)), ...auditFiles(stateDir)]
 
 /**
@@ -107,7 +109,7 @@ function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount 
   const faults = writingFaults(stateDir, allowed)
   if (stats?.isDirectory() !== true) return faults
   const names = readdirSync(real)
-  const known = new Set(stateFiles(stateDir).map((path) => basename(path)))
+  const known = new Set([...stateFiles(stateDir).map((path) => basename(path)), ...KEPT_LISTS])
   const marked = names.some((name) => known.has(name))
   if (isSomebodys(real) || (SYSTEM_TREES.test(real) && !marked))
     return [...faults, `${stateDir} is a directory of the system or a home, and would be closed to others; name a new one below it`]
@@ -217,7 +219,7 @@ function prepareStatusDir(statusFile: string, account: ServiceAccount | undefine
   if (account === undefined) return []
   const name = join(real, basename(statusFile))
   const files = [name, name + SIGNATURE, name + PUBLIC_KEY, join(real, saved)]
-  const known = new Set([...files, controlPath(name), registerIn(real), ...stateFiles(real)].map((path) => basename(path)))
+  const known = new Set([...files, controlPath(name), registerIn(real), ...stateFiles(real), ...KEPT_LISTS].map((path) => basename(path)))
   const owner = lstatSync(real).uid
   if (owner !== account.uid && (isSomebodys(real) || readdirSync(real).some((one) => !known.has(one))))
     return [`${real} holds other files, and user ${account.name ?? account.uid} cannot write in it; name a file in a separate directory`]

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type PathsSetup, pathFaults, preparePaths } from '../src/owned-paths.ts'
@@ -92,4 +92,15 @@ t.test('files of the user that the service had before may be kept', { skip: proc
       faults.some((fault) => fault.includes(`${path} belongs to user 61234`) && fault.includes(`run: chown root ${path}`)),
       path,
     )
+})
+
+t.test('lists that were fetched before the first start mark a state directory', async (t) => {
+  const stateDir = t.testdir({ 'resolver-lists': {}, 'signed.json': '{}' })
+  chmodSync(stateDir, 0o755)
+  const config = { stateDir, statusFile: join(t.testdirName, '..', 'run', 'status.json') }
+  t.strictSame(pathFaults({ config, files: [] } as unknown as PathsSetup), [])
+  writeFileSync(join(stateDir, 'letter.txt'), '')
+  rmSync(join(stateDir, 'resolver-lists'), { recursive: true })
+  rmSync(join(stateDir, 'signed.json'))
+  t.match(pathFaults({ config, files: [] } as unknown as PathsSetup), [/holds other files/])
 })

@@ -86,7 +86,8 @@ async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedN
   let asker: Asker | undefined
   try {
     asker = openAsker(resolver, transport, loaded, tools)
-    const timed = await roundTrips(asker, probeOf(resolver), tools)
+    const { padsReplies } = TRANSPORTS[transport]
+    const timed = await roundTrips(asker, probeOf(resolver), padsReplies, tools)
     const { dnssec, ede } = await askValidation(asker, names)
     const resinfo = await askResinfo(asker, resolver.authenticationDomainName)
     return {
@@ -147,7 +148,12 @@ function openAsker(resolver: TrustedResolver, transport: Transport, loaded: Load
 }
 
 /** Measures round trips. The first answer is not counted, because it waits for the handshake. */
-async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools): Promise<Pick<Ranked, 'p50Ms' | 'p99Ms' | 'padded'>> {
+async function roundTrips(
+  asker: Asker,
+  probe: Uint8Array,
+  padsReplies: boolean,
+  { clock }: ReachTools,
+): Promise<Pick<Ranked, 'p50Ms' | 'p99Ms' | 'padded'>> {
   await asker.ask(probe, false)
   const times: number[] = []
   let padded = true
@@ -156,7 +162,7 @@ async function roundTrips(asker: Asker, probe: Uint8Array, { clock }: ReachTools
     await new Promise<void>((resolve) => void clock.setTimer(PAUSE_MS, resolve))
     const { rttMs, wire } = await asker.ask(probe, false)
     times.push(rttMs)
-    padded &&= readOpt(wire)?.padded === true
+    padded &&= padsReplies || readOpt(wire)?.padded === true
   }
   const sorted = times.toSorted((a, b) => a - b)
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { chosenBy } from './choosing.ts'
 import { canonical, isLoopback, isUnspecified } from './cidr.ts'
@@ -101,8 +102,8 @@ function namedResolvers(
     const where = { file: configFile, path: `${path}[${index}]` }
     const resolver = byId.get(id)
     if (resolver === undefined) {
-      const known = [...byId.keys()].slice(0, 20).join(', ')
-      if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; name one of: ${known}` })
+      const known = byId.size === 0 ? 'it has no valid resolver' : `name one of: ${[...byId.keys()].slice(0, 20).join(', ')}`
+      if (!set.ids.has(id)) collect({ ...where, message: `${quoted(id)} is not in ${setFile}; ${known}` })
       return []
     }
     if (config.transports.includes('odoh') && 'odoh' in resolver.transports && !offersConfigured(resolver, config)) {
@@ -183,8 +184,11 @@ function askedAt({ transports }: ConfigFile, resolver: TrustedResolver | undefin
 /** Whether a listener on `listener` receives packets that are sent to `server`. */
 function receives(listener: SocketAddress, server: SocketAddress): boolean {
   if (listener.port !== server.port) return false
-  if (canonical(listener.address) === canonical(server.address)) return true
-  return isUnspecified(listener.address) && (isLoopback(server.address) || ownAddresses().has(canonical(server.address)))
+  const [own, address] = [canonical(listener.address), canonical(server.address)]
+  if (own === address) return true
+  // [::] listens on IPv6 only.
+  if (isIPv6(own) !== isIPv6(address)) return false
+  return isUnspecified(own) && (isLoopback(address) || ownAddresses().has(address))
 }
 
 function ownAddresses(): ReadonlySet<string> {

@@ -72,6 +72,10 @@ t.test('a server that is this service itself is refused', async (t) => {
   const anyone = { listen: ['0.0.0.0:5300'], allowFrom: ['10.0.0.0/8'] }
   t.match(await problems({ ...rule('127.0.0.1:5300'), ...anyone }), [/this service itself/])
   t.strictSame(await problems({ ...rule('127.0.0.1:5301'), ...anyone }), [], 'another port is another server')
+  t.strictSame(await problems({ ...rule('[::1]:5300'), ...anyone }), [], 'a listener on IPv4 receives nothing over IPv6')
+  const anyone6 = { listen: ['[::]:5300'], allowFrom: ['fd00::/8'] }
+  t.match(await problems({ ...rule('[::1]:5300'), ...anyone6 }), [/this service itself/])
+  t.strictSame(await problems({ ...rule('127.0.0.1:5300'), ...anyone6 }), [])
 })
 
 t.test('a trusted resolver that is this service itself is refused for a zone', async (t) => {
