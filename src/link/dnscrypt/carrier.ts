@@ -28,8 +28,6 @@ const AGAIN_MS = 400
 const LEAST_AGAIN_MS = 150
 const AGAIN_RTTS = 3
 const MOST_SENDINGS = 4
-/** When one query was sent this many times without a reply, the server may have another key. */
-const DOUBTFUL_SENDINGS = 3
 /** Limit for one retry over TCP, after a truncated answer. */
 const TCP_MS = 3000
 const TRUNCATED = 0x02
@@ -153,7 +151,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     const nowMs = this.clock.nowMs()
     if (slot.sentMs === 0) slot.sentMs = nowMs
     slot.sendings++
-    if (slot.sendings >= DOUBTFUL_SENDINGS) this.#parts.shelf.doubt()
+    this.#parts.shelf.sent(this.clock)
     this.#parts.path.send(slot.packet)
     if (slot.sendings >= MOST_SENDINGS) return
     const firstMs = this.#rttMs === undefined ? AGAIN_MS : Math.max(LEAST_AGAIN_MS, AGAIN_RTTS * this.#rttMs)

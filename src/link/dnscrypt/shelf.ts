@@ -9,6 +9,11 @@ import type { DnscryptPlace } from './place.ts'
 
 /** A certificate is fetched again after this time at the latest: servers change keys daily. */
 const KEEP_MS = 3_600_000
+/**
+ * If queries get no reply for this long, the server may have another key by now. It is shorter than
+ * the silence after which a link dials again, so that this dial fetches the certificate.
+ */
+const SILENT_MS = 200
 /** The certificate query is sent again after these times, because a datagram may be lost. */
 const AGAIN_MS = [400, 800, 1600] as const
 /**
@@ -25,13 +30,17 @@ export class CertificateShelf {
   #certificate: Certificate | undefined
   #sinceMs = 0
   #doubted = false
+  /** When the first query was sent that has no reply. Undefined: one was answered since. */
+  #silentSinceMs: number | undefined
   /** The address that worked last. */
   lastAddress: string | undefined
 
   /** The certificate. Undefined if it was fetched over an hour ago, has expired, or is in doubt. */
   usable(clock: Clock): Certificate | undefined {
     const known = this.#certificate
-    if (known === undefined || this.#doubted || clock.nowMs() - this.#sinceMs >= KEEP_MS) return undefined
+    const nowMs = clock.nowMs()
+    const isSilent = nowMs - (this.#silentSinceMs ?? nowMs) >= SILENT_MS
+    if (known === undefined || this.#doubted || isSilent || nowMs - this.#sinceMs >= KEEP_MS) return undefined
     const wallMs = clock.wallMs()
     return wallMs >= known.validity.notBeforeMs && wallMs < known.validity.notAfterMs ? known : undefined
   }
@@ -47,16 +56,22 @@ export class CertificateShelf {
     this.#certificate = chosen
     this.#sinceMs = clock.nowMs()
     this.#doubted = false
+    this.#silentSinceMs = undefined
     return chosen
   }
 
-  /** Queries under this certificate get no replies: the server may have another key by now. */
+  /** The key in this certificate cannot be used. */
   doubt(): void {
     this.#doubted = true
+  }
+  /** A query under this certificate was sent. */
+  sent(clock: Clock): void {
+    this.#silentSinceMs ??= clock.nowMs()
   }
   /** A query under this certificate was answered. */
   proven(): void {
     this.#doubted = false
+    this.#silentSinceMs = undefined
   }
 }
 
