@@ -1,6 +1,6 @@
 import { best } from '../adversary/closed-world.ts'
 import type { Row } from './measure.ts'
-import type { Results } from './results.ts'
+import { type Results, SYNTHETIC } from './results.ts'
 import type { TimingRow } from './wire/micro-timing.ts'
 import type { WireRow } from './wire/wire-row.ts'
 
@@ -32,10 +32,11 @@ const MOST_KILOBYTES = 800
  * The targets, on rows at N = 100. Those about leakage need 4,000 tested pages: with fewer a gate
  * stays open.
  */
-export function gates({ rows, wire, timing }: Pick<Results, 'rows' | 'wire' | 'timing'>): readonly Gate[] {
+export function gates({ rows, wire, timing, pages }: Pick<Results, 'rows' | 'wire' | 'timing' | 'pages'>): readonly Gate[] {
   const row = (id: string) => rows.find((one) => one.id === id)
   return [
-    ...undefended(row('padded')),
+    // Recorded pages are what they are: the generator is not what they test.
+    ...(pages === SYNTHETIC ? undefended(row('padded')) : []),
     ...rows.flatMap((one) => (one.gated === undefined ? [] : leakage(one, one.gated))),
     ...costs(row('balanced')),
     ...wire.flatMap(asPredicted),

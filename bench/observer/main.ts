@@ -14,7 +14,7 @@ import { type Entry, LINE_UP, PACED } from './line-up.ts'
 import { closedWorld, compared, gatedRow, measure, onTraces, type Row } from './measure.ts'
 import { KNOBS } from './pages.ts'
 import { markdown } from './report.ts'
-import type { Results } from './results.ts'
+import { type Results, SYNTHETIC } from './results.ts'
 import { FULL, hard, QUICK, SMOKE } from './scale.ts'
 import { scenarios } from './scenarios.ts'
 import { openStore, readResults, type Store, writeResults } from './store.ts'
@@ -139,7 +139,7 @@ function prioritise(): void {
   }
 }
 
-function nothing(pages = 'synthetic'): Results {
+function nothing(pages: string = SYNTHETIC): Results {
   return {
     schema: 'enigm-dns/observer-bench/1',
     date: new Date().toISOString(),

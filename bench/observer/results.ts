@@ -8,6 +8,9 @@ import type { ScenarioReport } from './scenarios.ts'
 import type { TimingRow } from './wire/micro-timing.ts'
 import type { WireRow } from './wire/wire-row.ts'
 
+/** The page workload that the generator makes. */
+export const SYNTHETIC = 'synthetic'
+
 /** One run, as observer.json holds it. */
 export interface Results {
   readonly schema: 'enigm-dns/observer-bench/1'
