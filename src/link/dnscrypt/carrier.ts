@@ -151,7 +151,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
     const nowMs = this.clock.nowMs()
     if (slot.sentMs === 0) slot.sentMs = nowMs
     slot.sendings++
-    this.#parts.shelf.sent(this.clock)
+    this.#parts.shelf.sent()
     this.#parts.path.send(slot.packet)
     if (slot.sendings >= MOST_SENDINGS) return
     const firstMs = this.#rttMs === undefined ? AGAIN_MS : Math.max(LEAST_AGAIN_MS, AGAIN_RTTS * this.#rttMs)
@@ -167,7 +167,7 @@ export class DnscryptCarrier<P extends Protection = Authenticated> extends Livin
       this.watcher.mismatch()
       return
     }
-    this.#parts.shelf.proven()
+    this.#parts.shelf.proven(this.clock)
     this.heard()
     // A reply to a cancelled query, or a second reply to one query, is ignored.
     const slot = this.#slots.get(u32(nonce, 0) >>> 2)

@@ -10,8 +10,9 @@ import type { DnscryptPlace } from './place.ts'
 /** A certificate is fetched again after this time at the latest: servers change keys daily. */
 const KEEP_MS = 3_600_000
 /**
- * If queries get no reply for this long, the server may have another key by now. It is shorter than
- * the silence after which a link dials again, so that this dial fetches the certificate.
+ * If a query waits and there was no reply for this long, the server may have another key by now. A
+ * link dials a second connection after a silence, and sends each query only twice. So this dial
+ * must fetch the certificate, unless other queries were answered just before.
  */
 const SILENT_MS = 200
 /** The certificate query is sent again after these times, because a datagram may be lost. */
@@ -30,8 +31,10 @@ export class CertificateShelf {
   #certificate: Certificate | undefined
   #sinceMs = 0
   #doubted = false
-  /** When the first query was sent that has no reply. Undefined: one was answered since. */
-  #silentSinceMs: number | undefined
+  /** Whether a query was sent after the last reply. */
+  #owed = false
+  /** When the last reply came, or the certificate. */
+  #heardMs = 0
   /** The address that worked last. */
   lastAddress: string | undefined
 
@@ -39,7 +42,7 @@ export class CertificateShelf {
   usable(clock: Clock): Certificate | undefined {
     const known = this.#certificate
     const nowMs = clock.nowMs()
-    const isSilent = nowMs - (this.#silentSinceMs ?? nowMs) >= SILENT_MS
+    const isSilent = this.#owed && nowMs - this.#heardMs >= SILENT_MS
     if (known === undefined || this.#doubted || isSilent || nowMs - this.#sinceMs >= KEEP_MS) return undefined
     const wallMs = clock.wallMs()
     return wallMs >= known.validity.notBeforeMs && wallMs < known.validity.notAfterMs ? known : undefined
@@ -55,8 +58,7 @@ export class CertificateShelf {
     const chosen = this.#certificate !== undefined && !isNewer(next, this.#certificate, clock.wallMs()) ? this.#certificate : next
     this.#certificate = chosen
     this.#sinceMs = clock.nowMs()
-    this.#doubted = false
-    this.#silentSinceMs = undefined
+    this.proven(clock)
     return chosen
   }
 
@@ -65,13 +67,14 @@ export class CertificateShelf {
     this.#doubted = true
   }
   /** A query under this certificate was sent. */
-  sent(clock: Clock): void {
-    this.#silentSinceMs ??= clock.nowMs()
+  sent(): void {
+    this.#owed = true
   }
   /** A query under this certificate was answered. */
-  proven(): void {
+  proven(clock: Clock): void {
     this.#doubted = false
-    this.#silentSinceMs = undefined
+    this.#owed = false
+    this.#heardMs = clock.nowMs()
   }
 }
 

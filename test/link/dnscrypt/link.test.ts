@@ -160,6 +160,17 @@ t.test('a server with a new key: the certificate is asked for again, and queries
   t.equal(cleartext(), 2)
 })
 
+t.test('the same when round trips are known, and a second connection is dialled sooner', async (t) => {
+  const s = await server(t, answered)
+  const { ask } = linkTo(t, s.port)
+  for (let i = 0; i < 100; i++) await ask(`n${i}.example`)
+  await pause(250)
+  s.present(provider.certify())
+  const beganMs = performance.now()
+  await ask('after.example')
+  t.ok(performance.now() - beganMs < 1500, `${Math.round(performance.now() - beganMs)} ms`)
+})
+
 t.test('a server that comes back with a new key: no query waits until its deadline', async (t) => {
   const s = await server(t, answered)
   const { ask, cleartext } = linkTo(t, s.port)
