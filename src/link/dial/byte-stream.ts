@@ -111,7 +111,8 @@ const readers = new WeakMap<Duplex, DirectReads>()
  * stream as usual, so a reader of the stream (node:http2, HTTP/1.1) gets all of them.
  */
 export class DirectReads {
-  readonly #page = Buffer.allocUnsafeSlow(PAGE_OCTETS)
+  /** Not a Buffer, whose `fill` takes 40 ns longer than the one of an array. */
+  readonly #page = new Uint8Array(PAGE_OCTETS)
   #socket: Duplex | undefined
   #listener: OctetListener | undefined
   readonly onread: OnReadOpts = {

@@ -43,8 +43,8 @@ t.test('received octets go to the listener, whole and in order, and are wiped af
   const copies: Uint8Array[] = []
   const views: Uint8Array[] = []
   let streamed = 0
-  onOctets(socket, (octets) => {
-    copies.push(Buffer.from(octets))
+  onOctets(socket, (octets, end) => {
+    copies.push(Buffer.from(octets.subarray(0, end)))
     views.push(octets)
   })
   socket.on('data', () => streamed++)
@@ -67,9 +67,9 @@ t.test('octets that came before there was a listener are not lost, and stay in o
   const views: Uint8Array[] = []
   await new Promise<void>((resolve) => {
     let octets = 0
-    onOctets(socket, (view) => {
-      views.push(Buffer.from(view))
-      octets += view.length
+    onOctets(socket, (view, end) => {
+      views.push(Buffer.from(view.subarray(0, end)))
+      octets += end
       if (octets === sent.length) resolve()
     })
   })
@@ -83,8 +83,8 @@ t.test('octets that came before there was a listener are delivered after it is m
   })
   while (socket.readableLength === 0) await pause(5)
   let text = ''
-  onOctets(socket, (octets) => {
-    text += Buffer.from(octets).toString()
+  onOctets(socket, (octets, end) => {
+    text += Buffer.from(octets.subarray(0, end)).toString()
   })
   t.equal(text, '', 'not within the call')
   socket.write('go')
@@ -128,8 +128,9 @@ t.test('a listener that destroys its socket gets no more octets', async (t) => {
 
 t.test('any other stream is read through its events', (t) => {
   const stream = new PassThrough()
-  onOctets(stream, (octets) => {
+  onOctets(stream, (octets, end) => {
     t.equal(Buffer.from(octets).toString(), 'hello')
+    t.equal(end, 5)
     t.end()
   })
   stream.write('hello')
