@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startRelay } from '../../src/demo/oblivious-pair.ts'
+import { startNginx } from '../../test/support/real/nginx.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
 import { CORE, end, newPlace, pathOf, start } from '../children.ts'
 import { type CountingUpstream, listening } from '../upstream/upstream.ts'
@@ -27,11 +27,12 @@ const ENCRYPTED_DNS = 'ENIGM_DNS_ENCRYPTED_DNS'
 const missing = (name: string, crate: string, variable: string): Missing =>
   `${name}: not measured, there is no ${crate} (cargo install ${crate}, or its path as ${variable})`
 
-/** Oblivious DoH: doh-proxy is the target, with its own TLS, behind our relay from the demo. */
+/** Oblivious DoH: doh-proxy is the target, with its own TLS, and nginx the relay. */
 export async function throughRelay(upstream: CountingUpstream): Promise<Offered | Missing> {
   const program = process.env[DOH_PROXY] ?? pathOf('doh-proxy')
   if (program === undefined) return missing('odoh', 'doh-proxy', DOH_PROXY)
-  const { name, ca, identity, dnsPort } = upstream
+  if (pathOf('nginx') === undefined) return 'odoh: not measured, there is no nginx'
+  const { name, identity, dnsPort } = upstream
   const dir = newPlace('odoh')
   for (const [file, text] of Object.entries({ 'cert.pem': identity.cert, 'key.pem': identity.key }))
     writeFileSync(join(dir, file), text, { mode: 0o600 })
@@ -39,19 +40,24 @@ export async function throughRelay(upstream: CountingUpstream): Promise<Offered 
   const places = ['-l', `127.0.0.1:${port}`, '-u', `127.0.0.1:${dnsPort}`]
   const child = start(CORE.load, program, [...places, '-i', join(dir, 'cert.pem'), '-I', join(dir, 'key.pem')])
   await listening(child, /Listening on/)
-  const host = `${name}:${port}`
-  const relay = await startRelay({ identity, targets: { [host]: { port, ca } } })
+  const relay = await startNginx(identity, {
+    http2: true,
+    http: `keepalive_requests 1000000; upstream target { server 127.0.0.1:${port}; keepalive 64; keepalive_requests 1000000; }`,
+    server: `location = /proxy {
+      proxy_pass https://target/dns-query; proxy_ssl_name ${name}; proxy_http_version 1.1; proxy_set_header Connection "";
+    }`,
+  })
   const common = { addresses: ['127.0.0.1'], caFile: 'ca.pem', authenticationDomainName: name }
   const config = (await published(port, upstream)).toString('base64')
   return {
-    name: 'odoh (relay of ours, target doh-proxy)',
+    name: 'odoh (nginx, doh-proxy)',
     set: {
       resolvers: [{ id: 'bench', operator: 'Names', ...common, transports: { odoh: { port, relay: 'relay', config } } }],
-      relays: [{ id: 'relay', operator: 'Relays', type: 'odoh', port: relay.port, path: '/proxy', ...common }],
+      relays: [{ id: 'relay', operator: 'Relays', type: 'odoh', port: relay.dohPort, path: '/proxy', ...common }],
     },
     config: { transports: ['odoh'] },
     stop: async () => {
-      await relay.close()
+      await relay.stop()
       await end(child)
     },
   }
