@@ -149,3 +149,14 @@ function hrtimeMs(): number {
   const [seconds, ns] = process.hrtime()
   return seconds * 1000 + ns / 1e6
 }
+
+const A_DAY_MS = 86_400_000
+
+/**
+ * Keeps this process alive until the returned function is called. Timers of a `Clock` and the
+ * sockets of links do not.
+ */
+export function keepAlive(): () => void {
+  const handle = setInterval(() => {}, A_DAY_MS)
+  return () => clearInterval(handle)
+}

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { keepAlive } from './clock.ts'
 import { EXIT } from './exit-codes.ts'
 import { VERSION } from './version.ts'
 
@@ -83,7 +84,8 @@ async function start(name: string): Promise<void> {
   const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   const program = await programWith(asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups())
   endUsageErrorsWith2(program)
-  await program.parseAsync()
+  // Without this a command that waits for a datagram would end with code 0 and without output.
+  await program.parseAsync().finally(keepAlive())
 }
 
 async function programWith(entries: readonly CommandEntry[]): Promise<Command> {

@@ -1,12 +1,13 @@
 // The transports over datagrams, with the real daemon: DNSCrypt directly and through a relay, and
 // DoQ, for which the whole test runs in a newer Node.
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { PROVIDER, Provider, startDnscrypt, startRelay } from '../support/dnscrypt.ts'
 import { startDoq } from '../support/doq-server.ts'
 import { query } from '../support/messages.ts'
-import { type DaemonSpec, identityOf, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
+import { cli, type DaemonSpec, identityOf, RESOLVER_NAME, startDaemon } from '../support/real/daemon.ts'
 import { udpClient } from '../support/real/dns-client.ts'
 import { newerNode, runIn } from '../support/real/newer-node.ts'
 import { addressRecord, replyTo } from '../support/replies.ts'
@@ -61,6 +62,23 @@ function tests(): void {
     }
     t.ok(relay.counts.passed >= 2)
     t.notOk(Buffer.concat(relay.seen).includes('secret-name'))
+  })
+
+  t.test('commands wait for a resolver that is asked with datagrams alone', async (t) => {
+    const provider = new Provider()
+    const server = await startDnscrypt({ certificates: [provider.certify()], answer: (q) => replyTo(q, [addressRecord()]) })
+    const dnscrypt = { providerName: PROVIDER, publicKey: provider.publicKey, port: server.port }
+    const daemon = await startDaemon({
+      resolvers: [{ id: 'crypt', addresses: ['127.0.0.1'], transports: { dnscrypt } }],
+      config: { transports: ['dnscrypt'], allowDnscryptCertificates: true },
+    })
+    t.teardown(() => Promise.all([daemon.stop(), server.close()]))
+    const config = ['--config', join(daemon.dir, 'config.json')]
+    const check = await cli('check', ...config)
+    t.strictSame([check.code, check.stderr], [0, ''])
+    t.match(check.stdout, /crypt +dnscrypt +ok/)
+    t.match(await cli('resolvers', 'rank', ...config), { code: 0, stdout: /crypt/ })
+    t.match(await cli('doctor', ...config), { stdout: /crypt/ })
   })
 
   t.test('strict does not start with it unless it is allowed', async (t: Test) => {
