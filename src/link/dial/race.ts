@@ -34,6 +34,8 @@ export type StartAttempt<T> = (address: string, progress: () => void) => Address
 export interface RaceOptions {
   readonly clock: Clock
   readonly timeoutMs: number
+  /** What did not come when that time is over. Default: `TLS handshake`. */
+  readonly awaited?: string
   /** Called before each attempt. Returns 0, or the time in ms to wait before the next call. */
   readonly turnInMs: () => number
   /** The factor by which the delay after TCP is up grows, see `slownessOf`. Default: 1. */
@@ -56,7 +58,7 @@ export interface RaceOptions {
 export function race<T>(
   addresses: readonly string[],
   start: StartAttempt<T>,
-  { clock, timeoutMs, turnInMs, signal, slowness = 1, onOverdue }: RaceOptions,
+  { clock, timeoutMs, awaited = 'TLS handshake', turnInMs, signal, slowness = 1, onOverdue }: RaceOptions,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const live = new Set<AddressAttempt<T>>()
@@ -66,7 +68,7 @@ export function race<T>(
     let stagger: Timer | undefined
     const overdue = () => [...live].map((attempt) => attempt.overdue?.()).find((error) => error !== undefined)
     onOverdue?.(overdue)
-    const limit = clock.setTimer(timeoutMs, () => lose(overdue() ?? new EnigmError('connect-timeout', 'no TLS handshake in time')))
+    const limit = clock.setTimer(timeoutMs, () => lose(overdue() ?? new EnigmError('connect-timeout', `no ${awaited} in time`)))
 
     const end = () => {
       limit.cancel()

@@ -100,7 +100,13 @@ function raced(places: ReadonlyMap<string, DnscryptPlace>, tools: FetchTools, op
       if (place === undefined) throw new EnigmError('internal', 'an unknown address')
       return attemptAt(place, tools, () => turns.worked())
     },
-    { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
+    {
+      clock,
+      timeoutMs: HANDSHAKE_TIMEOUT_MS,
+      awaited: 'certificate',
+      turnInMs: () => pace.turnInMs(),
+      ...(signal === undefined ? {} : { signal }),
+    },
   )
 }
 

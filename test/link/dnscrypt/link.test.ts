@@ -210,6 +210,15 @@ t.test('what is not signed by the provider is refused before a query leaves', as
   t.equal(s.counts.packets, s.counts.certificates)
 })
 
+t.test('no certificate comes: the error says so', async (t) => {
+  const s = await server(t, answered, [])
+  const relay = await startRelay()
+  await s.close()
+  t.teardown(() => relay.close())
+  const { ask } = linkTo(t, s.port, { addresses: ['127.0.0.1'], port: relay.port })
+  await t.rejects(ask('www.example', 5000), { code: 'connect-timeout', message: /no certificate in time/ })
+})
+
 t.test('a key of low order in the certificate fails the dial, and not the process', async (t) => {
   const s = await server(t, answered, [provider.certify({ serverKey: new Uint8Array(32) })])
   const { ask, events } = linkTo(t, s.port)
