@@ -7,6 +7,7 @@ import { query } from '../../test/support/messages.ts'
 import { startDaemon } from '../../test/support/real/daemon.ts'
 import { rcodeOf, udpClient } from '../../test/support/real/dns-client.ts'
 import { type ProxyProgram, type RealProxy, startRealProxy } from '../../test/support/real/real-proxies.ts'
+import { cleanUpOnExit } from '../children.ts'
 import { costOf } from '../load/process-cost.ts'
 import { startUpstream, type Upstream } from '../upstream/upstream.ts'
 import { encryptedDns, type Offered, throughRelay } from './programs.ts'
@@ -65,6 +66,7 @@ async function measure({ set, config }: Omit<Offered, 'name' | 'stop'>): Promise
   return { cpuUs, p50Ms: tookMs[tookMs.length >> 1] ?? Number.NaN }
 }
 
+cleanUpOnExit()
 const upstream = await startUpstream()
 const identity = { key: '', cert: '' }
 const proxies = await Promise.all(
