@@ -4,12 +4,22 @@ import { Command } from 'commander'
 import { counted } from '../config/problems.ts'
 import { asEnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { textIn } from '../files/captured.ts'
+import { type Captured, textIn } from '../files/captured.ts'
 import { readSystemResolver } from '../system/system-resolver.ts'
 import type { TakeoverHost } from '../system/takeover/backend.ts'
-import { impossibleHere } from '../system/takeover/choose.ts'
+import { chooseBackend, impossibleHere } from '../system/takeover/choose.ts'
 import { rejectedByPort } from '../system/takeover/enforce.ts'
-import { applyPartsAgain, disable, type EnablePlan, type EnableRequest, enable, planEnable, recover } from '../system/takeover/procedure.ts'
+import type { Kept } from '../system/takeover/journal.ts'
+import {
+  applyPartsAgain,
+  disable,
+  type EnablePlan,
+  type EnableRequest,
+  enable,
+  planDisable,
+  planEnable,
+  recover,
+} from '../system/takeover/procedure.ts'
 import { pause } from '../system/takeover/proof.ts'
 import { forgetRepairs, repair } from '../system/takeover/repair.ts'
 import { takeoverStatus } from '../system/takeover/takeover-status.ts'
@@ -159,8 +169,7 @@ async function enableSystem({ json, dryRun, enforce }: Options, world: SystemWor
   const result = await enable(host, request)
   if (result.outcome === 'rolled-back') {
     err.write(`It could not be proven, so everything was restored:\n${lines(result.reasons)}`)
-    if (result.foreign.length > 0)
-      err.write(`Changed by another program in the meantime, and kept: ${printable(result.foreign.join(', '))}\n`)
+    if (result.foreign.length > 0) err.write(`Changed by another program in the meantime, and kept: ${keptText(result.foreign)}\n`)
     if (json === true) out.write(`${printableJson({ enabled: false, reasons: result.reasons }, 2)}\n`)
     return EXIT.proofFailed
   }
@@ -211,25 +220,74 @@ async function disableSystem({ json, dryRun }: Options, world: SystemWorld): Pro
   if (why !== undefined) return refuse(why, world, json)
   const host = world.host()
   if (dryRun === true) {
-    const { enabled, owner, pending, files } = await takeoverStatus(host)
-    const text = enabled || pending ? [...files.map((path) => `restore ${path}`), `tell ${owner}`] : ['nothing is enabled']
-    out.write(json === true ? `${printableJson({ enabled, pending, files }, 2)}\n` : lines(text))
+    const { owner } = await chooseBackend(host)
+    out.write(disablePlanText(owner, json))
     return EXIT.good
   }
-  const named = (address: string) => readSystemResolver([{ address, port: 53 }]).asks !== 'elsewhere'
-  const result = await disable(host, named)
+  const result = await disable(host, (address) => readSystemResolver([{ address, port: 53 }]).asks)
   const foreign = result.outcome === 'disabled' ? result.foreign : []
-  if (json === true) out.write(`${printableJson({ enabled: false, changed: result.outcome === 'disabled', foreign }, 2)}\n`)
+  if (json === true) out.write(`${printableJson({ enabled: false, changed: result.outcome === 'disabled', ...shownKept(foreign) }, 2)}\n`)
   else out.write(`${result.outcome === 'disabled' ? disabledText(foreign) : 'nothing is enabled: nothing was changed'}\n`)
-  if (json === true && foreign.length > 0) err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
-  if (result.outcome !== 'disabled' || !result.stillNamed) return EXIT.good
+  if (json === true && foreign.length > 0) err.write(`Changed by another program since, and kept: ${pathsOf(foreign)}\n`)
+  if (result.outcome !== 'disabled' || !result.stillUsed) return EXIT.good
   err.write('The system still uses this service, because of a change by another program. Therefore the service was not stopped.\n')
   return EXIT.notAsWished
 }
 
-function disabledText(foreign: readonly string[]): string {
+/** The text of `disable --dry-run`. */
+function disablePlanText(owner: string, json?: true): string {
+  const plan = planDisable()
+  const { enabled = false, pending = false, restored = [], kept = [] } = plan ?? {}
+  if (json === true) return `${printableJson({ enabled, pending, files: restored, ...shownKept(kept) }, 2)}\n`
+  if (plan === undefined) return lines(['nothing is enabled'])
+  const keeps = kept.flatMap((one) => [`keep ${one.path}, because another program has changed it since`, ...formerLines(one)])
+  return lines([...restored.map((path) => `restore ${path}`), ...keeps, `tell ${owner}`])
+}
+
+/** Limits of a text that is printed. The copy has more. */
+const MAX_SHOWN_LINES = 20
+const MAX_SHOWN_OCTETS = 2048
+
+/** The text of a small captured file. Undefined: it is no small file of text. */
+function smallText(before: Captured): string | undefined {
+  const text = textIn(before)
+  if (text === undefined || Buffer.byteLength(text) > MAX_SHOWN_OCTETS || /[\0\uFFFD]/.test(text)) return undefined
+  return text.trimEnd().split('\n').length > MAX_SHOWN_LINES ? undefined : text
+}
+
+/** What was at the path before `system enable`, as lines of text. */
+function formerLines({ path, before, copy }: Kept): readonly string[] {
+  const where = copy === undefined ? [] : [`Its copy is ${copy}`]
+  if (before.kind === 'absent') return [`before "system enable" there was no ${path}`]
+  if (before.kind === 'link') return [`before "system enable" ${path} was a link to ${before.target}`, ...where]
+  const text = smallText(before)
+  if (text === undefined) return [`before "system enable" ${path} held more than fits here`, ...where]
+  if (text.trim() === '') return [`before "system enable" ${path} was empty`, ...where]
+  return [`before "system enable" ${path} held:`, ...text.trimEnd().split('\n').map((line) => `    ${line.replaceAll('\t', ' ')}`), ...where] // biome-ignore format: one row
+}
+
+const pathsOf = (kept: readonly Kept[]) => printable(kept.map(({ path }) => path).join(', '))
+
+/** The kept paths, and on lines of their own what was there before. No newline at the end. */
+const keptText = (kept: readonly Kept[]) => [pathsOf(kept), ...kept.flatMap(formerLines).map(printable)].join('\n')
+
+/** The kept paths in a JSON document, and what was there before. */
+function shownKept(kept: readonly Kept[]) {
+  const former = kept.map(({ path, before, copy }) => {
+    const text = smallText(before)
+    return {
+      path,
+      kind: before.kind,
+      ...(before.kind === 'link' ? { link: before.target } : text === undefined ? {} : { text }),
+      ...(copy === undefined ? {} : { copy }),
+    }
+  })
+  return { foreign: kept.map(({ path }) => path), former }
+}
+
+function disabledText(foreign: readonly Kept[]): string {
   if (foreign.length === 0) return 'disabled: the previous state is restored'
-  return `disabled, but not everything is restored. Changed by another program since, and kept: ${printable(foreign.join(', '))}`
+  return `disabled, but not everything is restored. Changed by another program since, and kept: ${keptText(foreign)}`
 }
 
 async function systemStatus({ json }: Options, world: SystemWorld): Promise<number> {
@@ -276,7 +334,7 @@ async function recoverSystem({ boot, late, after, enforce }: RecoverOptions, wor
     return EXIT.good
   }
   const foreign = await recover(host, boot === true ? 'boot' : late === undefined ? 'now' : { late })
-  if (foreign.length > 0) world.err.write(`Changed by another program since, and kept: ${printable(foreign.join(', '))}\n`)
+  if (foreign.length > 0) world.err.write(`Changed by another program since, and kept: ${keptText(foreign)}\n`)
   return EXIT.good
 }
 

@@ -143,7 +143,8 @@ async function life(t: Test): Promise<void> {
   writeFileSync(RESOLV_CONF, 'nameserver 192.0.2.54\n')
   const disabled = await system('disable')
   t.equal(disabled.code, 0, disabled.stderr)
-  t.match(disabled.stdout, /^disabled, but not everything is restored\. Changed by another program since, and kept: \/etc\/resolv\.conf\n$/)
+  t.match(disabled.stdout, /^disabled, but not everything is restored\. Changed by another program since, and kept: \/etc\/resolv\.conf\n/)
+  t.match(disabled.stdout, /before "system enable" \/etc\/resolv\.conf held:\n {4}nameserver 192\.0\.2\.53\n/)
   t.equal(readFileSync(RESOLV_CONF, 'utf8'), 'nameserver 192.0.2.54\n')
 }
 

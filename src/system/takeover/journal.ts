@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import * as v from 'valibot'
 import { EnigmError, systemCode } from '../../errors.ts'
 import {
@@ -13,8 +14,8 @@ import {
 } from '../../files/captured.ts'
 import { readPrivateJson } from '../../files/json.ts'
 import { anyOwner, readUnlinked } from '../../files/reading.ts'
-import { putInPlace, remove, replaceFile } from '../../files/writing.ts'
-import { ENABLED, JOURNAL_DIRECTORY, PENDING, PUBLIC_STATE } from './places.ts'
+import { makeDirectory, putInPlace, remove, replaceFile } from '../../files/writing.ts'
+import { ENABLED, FORMER, JOURNAL_DIRECTORY, PENDING, PUBLIC_STATE } from './places.ts'
 
 const MAX_JOURNAL_OCTETS = 1 << 20
 
@@ -178,26 +179,69 @@ export function drifted({ changes }: Journal): readonly { readonly path: string;
   })
 }
 
+/** The content that an undo restores. */
+type Latest = (change: JournalChange) => Captured
+const former: Latest = ({ before }) => before
+
+/**
+ * What an undo does at a path: the content to restore, `kept` if another program has changed the
+ * path since then, or undefined if nothing is to do.
+ */
+function undoOf(one: JournalChange, latest: Latest): Captured | 'kept' | undefined {
+  const now = capture(one.path)
+  const wanted = one.shared ? latest(one) : one.before
+  if (holdsSame(now, wanted)) return undefined
+  if (holdsSame(now, one.ours)) return wanted
+  return holdsSame(now, one.before) ? undefined : 'kept'
+}
+
+/** The paths that an undo would restore, and those that it would keep. Changes nothing. */
+export function undoPlan({ changes }: Journal, latest: Latest = former) {
+  const acts = changes.map((one) => ({ one, act: undoOf(one, latest) }))
+  const restored = acts.flatMap(({ one, act }) => (act === undefined || act === 'kept' ? [] : [one.path]))
+  return { restored, kept: acts.flatMap(({ one, act }) => (act === 'kept' ? [one] : [])) }
+}
+
 /**
  * Restores the former content in reverse order, and removes the directories that were made. For a
  * shared file, `latest` returns the content to restore. Paths that another program has changed
  * since then stay as they are; they are returned. May be called again after a kill.
  */
-export function undoChanges(
-  { changes, directories }: Journal,
-  step: (name: string) => void,
-  latest: (change: JournalChange) => Captured = ({ before }) => before,
-): readonly string[] {
+export function undoChanges({ changes, directories }: Journal, step: (name: string) => void, latest: Latest = former): readonly string[] {
   const foreign: string[] = []
   for (const one of changes.toReversed()) {
-    const now = capture(one.path)
-    const wanted = one.shared ? latest(one) : one.before
-    if (holdsSame(now, one.ours)) {
-      if (holdsSame(now, wanted)) continue
+    const act = undoOf(one, latest)
+    if (act === 'kept') foreign.push(one.path)
+    else if (act !== undefined) {
       step(`undo ${one.path}`)
-      putCaptured(one.path, wanted)
-    } else if (!holdsSame(now, wanted) && !holdsSame(now, one.before)) foreign.push(one.path)
+      putCaptured(one.path, act)
+    }
   }
   for (const directory of directories.toReversed()) removeEmpty(directory)
   return foreign
+}
+
+/** A path that an undo keeps, because another program has changed it, and what was there before. */
+export interface Kept {
+  readonly path: string
+  readonly before: Captured
+  /** The path of a copy of `before`. Undefined: there was nothing, or nothing is undone. */
+  readonly copy?: string
+}
+
+/**
+ * Copies what was at these paths before the change to `FORMER`, so that it outlives the journal.
+ * The directory is private, because the copies have the modes of their originals. Throws the
+ * system's error.
+ */
+export function keepFormer({ changes }: Journal, paths: readonly string[]): readonly Kept[] {
+  return changes.flatMap(({ path, before }): readonly Kept[] => {
+    if (!paths.includes(path)) return []
+    if (before.kind === 'absent') return [{ path, before }]
+    const copy = join(FORMER, path)
+    makeDirectory(FORMER, 0o700)
+    makeParents(copy)
+    putCaptured(copy, before)
+    return [{ path, before, copy }]
+  })
 }

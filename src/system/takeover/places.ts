@@ -9,6 +9,11 @@ import { join } from 'node:path'
 export const JOURNAL_DIRECTORY = '/var/lib/enigm-dns-system'
 export const PENDING = join(JOURNAL_DIRECTORY, 'pending.json')
 export const ENABLED = join(JOURNAL_DIRECTORY, 'enabled.json')
+/**
+ * Copies of what was at a path before `system enable`, if an undo kept the path because another
+ * program had changed it. Below it, each copy has the full path of its original.
+ */
+export const FORMER = join(JOURNAL_DIRECTORY, 'before')
 /** The facts that every user may know. The daemon reads this file. */
 export const PUBLIC_STATE = join(JOURNAL_DIRECTORY, 'state.json')
 

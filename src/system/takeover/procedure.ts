@@ -1,5 +1,6 @@
 import type { SocketAddress } from '../../config/listen-address.ts'
 import { EnigmError } from '../../errors.ts'
+import type { SystemResolver } from '../system-resolver.ts'
 import { SERVICE_UNIT } from '../units.ts'
 import type { Backend, BackendName, Plan, TakeoverHost } from './backend.ts'
 import { backendOf, chooseBackend, partsOf, planned } from './choose.ts'
@@ -10,17 +11,20 @@ import {
   forgetPending,
   type Journal,
   type JournalChange,
+  type Kept,
+  keepFormer,
   makeChanges,
   readJournal,
   recorded,
   reopen,
   rewriteEnabled,
   undoChanges,
+  undoPlan,
   writePending,
 } from './journal.ts'
 import { hasRepairUnit, ownUnits, REPAIR_PATH_UNIT } from './own-units.ts'
 import { DEFAULT_ADDRESS, ENABLED, PENDING } from './places.ts'
-import { pause, proveWithin, updateStatus, upstreamFault } from './proof.ts'
+import { leadsHere, pause, proveWithin, updateStatus, upstreamFault } from './proof.ts'
 import { hasSystemd, ourUnits, restoreUnits, startUnits } from './units.ts'
 
 const START_MS = 8000
@@ -36,7 +40,7 @@ export interface EnableRequest {
 /** The result of `enable`. */
 export type Enabled =
   | { readonly outcome: 'proven'; readonly journal: Journal; readonly again: boolean; readonly notes: readonly string[] }
-  | { readonly outcome: 'rolled-back'; readonly reasons: readonly string[]; readonly foreign: readonly string[] }
+  | { readonly outcome: 'rolled-back'; readonly reasons: readonly string[]; readonly foreign: readonly Kept[] }
 
 /** The plan of `enable`, and the program that decides about the DNS of this system. */
 export interface EnablePlan extends Plan {
@@ -176,7 +180,7 @@ async function enableFrom(host: TakeoverHost, journal: Journal, notes: readonly 
     error instanceof Error ? error.message : 'an unexpected fault',
   ])
   if (reasons.length > 0) {
-    const foreign = await undoPending(host, 'now')
+    const { foreign } = await undoPending(host, 'now')
     await disarmDeadman(host)
     await updateStatus(host)
     return { outcome: 'rolled-back', reasons, foreign }
@@ -255,35 +259,48 @@ export type Disabled =
   | {
       readonly outcome: 'disabled'
       /** Paths that another program has changed since then. They stay as they are. */
-      readonly foreign: readonly string[]
+      readonly foreign: readonly Kept[]
       /**
-       * Whether the system's configuration still has our address, because `foreign` files stay.
-       * Then the service continues.
+       * Whether the system still uses this service, because `foreign` files stay. Then the service
+       * continues.
        */
-      readonly stillNamed: boolean
+      readonly stillUsed: boolean
     }
+
+/** Which server the system uses if the service has this address, according to its configuration. */
+export type AsksOf = (address: string) => SystemResolver['asks']
+
+/** What `disable` would do now. Undefined: nothing is enabled. Changes nothing. */
+export function planDisable() {
+  const enabled = readJournal(ENABLED)
+  const pending = readJournal(PENDING)
+  const journal = enabled ?? pending
+  if (journal === undefined) return undefined
+  const { restored, kept } = undoPlan(journal, latest(journal))
+  return { enabled: enabled !== undefined, pending: pending !== undefined, restored, kept }
+}
 
 /**
  * Undoes the change, makes the owner regenerate its own files, and then stops the service, if
- * `enable` had started it and nothing uses it any more. `named`: see `undoPending`.
+ * `enable` had started it and nothing uses it any more. `asksOf`: see `undoPending`.
  */
-export function disable(host: TakeoverHost, named: (address: string) => boolean): Promise<Disabled> {
+export function disable(host: TakeoverHost, asksOf: AsksOf): Promise<Disabled> {
   return exclusively(host, 'wait', async () => {
     const journal = readJournal(ENABLED)
     const pending = readJournal(PENDING)
     if (journal === undefined) {
       if (pending === undefined) return { outcome: 'not-enabled' }
-      return { outcome: 'disabled', foreign: await undoPending(host, 'now'), stillNamed: false }
+      return { outcome: 'disabled', ...(await undoPending(host, 'now')) }
     }
     // A kill during the undo must not leave half of the change.
     const id = newId(host)
     await armDeadman(host, id)
     host.step('reopen')
     await reopen(journal, id)
-    const foreign = await undoPending(host, 'now', named)
+    const undone = await undoPending(host, 'now', asksOf)
     await disarmDeadman(host)
     await updateStatus(host)
-    return { outcome: 'disabled', foreign, stillNamed: foreign.length > 0 && named(journal.address) }
+    return { outcome: 'disabled', ...undone }
   })
 }
 
@@ -292,38 +309,55 @@ export function disable(host: TakeoverHost, named: (address: string) => boolean)
  * other two end such a process. `late`: undoes only the change with this id, because its time is
  * over. `boot`: notifies no program, because none has read the files yet.
  */
-export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly string[]> {
+export async function recover(host: TakeoverHost, how: 'now' | 'boot' | { readonly late: string }): Promise<readonly Kept[]> {
   const due = () => {
     const journal = readJournal(PENDING)
     return journal !== undefined && (typeof how === 'string' || how.late === journal.id)
   }
   if (!due()) return []
-  const work = async () => (due() ? undoPending(host, how === 'boot' ? 'boot' : 'now') : [])
+  const work = async () => (due() ? (await undoPending(host, how === 'boot' ? 'boot' : 'now')).foreign : [])
   return exclusively(host, how === 'now' ? 'wait' : 'end', work)
 }
 
+/** `foreign`: the paths that stay. `stillUsed`: whether the system still uses this service. */
+interface Undone {
+  readonly foreign: readonly Kept[]
+  readonly stillUsed: boolean
+}
+
 /**
- * Undoes the pending journal. At boot no program has read the files yet, so none is notified.
- * Returns the paths that another program has changed: they stay. `named`: whether the system's
- * configuration still has an address. If so, and if such a path stays, the service keeps running.
+ * Undoes the pending journal. At boot no program has read the files yet, so none is notified. Paths
+ * that another program has changed stay; what they held before is copied. If one stays, and if the
+ * system still uses this service according to `asksOf` or to a proof, the service keeps running.
  */
-async function undoPending(host: TakeoverHost, when: 'now' | 'boot', named?: (address: string) => boolean): Promise<readonly string[]> {
+async function undoPending(host: TakeoverHost, when: 'now' | 'boot', asksOf?: AsksOf): Promise<Undone> {
   const journal = readJournal(PENDING)
-  if (journal === undefined) return []
+  if (journal === undefined) return { foreign: [], stillUsed: false }
   const backend = backendOf(journal.backend)
   for (const part of partsOf(journal.parts).toReversed()) await part.revert(host, journal)
   host.step('undo')
   if (when === 'now' && journal.units.length > 0) await host.run('systemctl', ['stop', REPAIR_PATH_UNIT])
-  const foreign = undoChanges(journal, host.step, latest(journal))
+  const paths = undoChanges(journal, host.step, latest(journal))
   host.step('revert')
   if (when === 'now' && journal.switched) await backend.revert(host, journal)
   host.step('units')
-  const wanted = foreign.length > 0 && named?.(journal.address) === true
-  if (!wanted) await restoreUnits(host, journal.units, when === 'now')
+  const stillUsed = paths.length > 0 && asksOf !== undefined && (await usesService(host, asksOf(journal.address)))
+  if (!stillUsed) await restoreUnits(host, journal.units, when === 'now')
   host.step('forget')
+  const foreign = keepFormer(journal, paths)
   forgetPending()
   if (when === 'now' && journal.units.length > 0) await host.run('systemctl', ['daemon-reload'])
-  return foreign
+  return { foreign, stillUsed }
+}
+
+/**
+ * Whether the system uses this service. Its configuration does not show where another server on
+ * this host forwards to. Then new names are looked up, as for `system status`. If the service
+ * cannot tell which names arrive, it counts as used.
+ */
+async function usesService(host: TakeoverHost, asks: SystemResolver['asks']): Promise<boolean> {
+  if (asks === 'elsewhere') return false
+  return asks !== 'unknown' || (await leadsHere(host))
 }
 
 /**

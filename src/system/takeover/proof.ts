@@ -58,6 +58,16 @@ export async function provePaths(host: TakeoverHost): Promise<Proof> {
 }
 
 /**
+ * Whether any path of `provePaths` leads to this service. True also if the service cannot report
+ * which names arrived. Never rejects.
+ */
+export async function leadsHere(host: TakeoverHost): Promise<boolean> {
+  const resolved = existsSync(RESOLVED_SOCKET) ? [byResolved(host)] : []
+  const found = await Promise.all([byGetaddrinfo(host), ...resolved, ...byResolvConf(host)])
+  return found.some((fault) => fault === undefined || fault === 'untold')
+}
+
+/**
  * Repeats `provePaths` until there is no fault or `limitMs` is over. Owners write their files some
  * time after they report success.
  */

@@ -25,8 +25,6 @@ export interface TakeoverStatus {
   readonly repaired: boolean
   /** Whether there is an unfinished change. */
   readonly pending: boolean
-  /** The paths that a disable would restore. */
-  readonly files: readonly string[]
 }
 
 /**
@@ -50,7 +48,6 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
       told: true,
       repaired: true,
       pending,
-      files: pending ? (readJournal(PENDING)?.changes ?? []).map(({ path }) => path) : [],
     }
   }
   const runs = host.listens().length > 0 || (await answers(host, journal.address))
@@ -77,7 +74,6 @@ export async function takeoverStatus(host: TakeoverHost): Promise<TakeoverStatus
     told,
     repaired: hasRepairUnit(journal.changes),
     pending,
-    files: journal.changes.map(({ path }) => path),
   }
 }
 

@@ -17,6 +17,6 @@ const host = {
   },
 }
 const alive = setInterval(() => {}, 1000)
-const result = await (what === 'enable' ? enable(host, { vpnDns: 'leave', parts: [] }) : disable(host, () => false))
+const result = await (what === 'enable' ? enable(host, { vpnDns: 'leave', parts: [] }) : disable(host, () => 'elsewhere'))
 process.stdout.write(`outcome ${result.outcome}\n`)
 clearInterval(alive)
