@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
+import { openToAll } from '../config/open-to-all.ts'
 import { inForceAfterReload, restartOnly } from '../config/restart-only.ts'
 import { settingsWithoutEffect } from '../config/without-effect.ts'
 import type { Daemon } from '../daemon.ts'
@@ -202,11 +203,11 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
 }
 
 /**
- * Logs which hosts files are not used completely, and which settings do nothing. Returns the
- * sentences.
+ * Logs which hosts files are not used completely, which settings do nothing, and whether the whole
+ * internet may ask. Returns the sentences.
  */
 export function warnOfSettings(loaded: Loaded, log: Log): readonly string[] {
-  const sentences = [...hostsFaults(loaded), ...settingsWithoutEffect(loaded)]
+  const sentences = [...hostsFaults(loaded), ...settingsWithoutEffect(loaded), ...openToAll(loaded)]
   for (const sentence of sentences) log.warn(sentence)
   return sentences
 }

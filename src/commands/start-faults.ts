@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { hostsSummary } from '../config/hosts-file.ts'
 import { listenText, parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
+import { openToAll } from '../config/open-to-all.ts'
 import { programDirectory, thisAccount } from '../config/paths.ts'
 import { settingsWithoutEffect } from '../config/without-effect.ts'
 import { splitKeyPlace } from '../divided-names.ts'
@@ -55,10 +56,12 @@ export interface StartWorld {
 export async function startFaults(loaded: Loaded, world: StartWorld): Promise<StartFaults> {
   const { host, service } = world
   const refused: string[] = []
+  const sockets = socketsOf(service)
   const warned: string[] = [
     ...neverAsked(loaded),
     ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? []),
-    ...settingsWithoutEffect(loaded, socketsOf(service)),
+    ...settingsWithoutEffect(loaded, sockets),
+    ...openToAll(loaded, sockets === 'unknown' ? [] : sockets),
   ]
   let account: ServiceAccount | undefined
   try {
@@ -196,8 +199,8 @@ function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): Star
 }
 
 /**
- * Faults of the listen addresses. They are tried one after another, because a wildcard and an
- * address may share a port.
+ * Faults of the listen addresses. They are tried one after another, because an inherited address
+ * and a wildcard may share a port.
  */
 async function portFaults({ listen }: Loaded, { host, service, clock }: StartWorld): Promise<StartFaults> {
   const refused: string[] = []

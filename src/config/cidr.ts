@@ -79,6 +79,12 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
   return cachedByAddress(check)
 }
 
+/** Whether two blocks have an address in common: then one of them contains the other one. */
+export function overlap(one: string, other: string): boolean {
+  const [a, b] = [parseCidr(one), parseCidr(other)]
+  return a !== undefined && b !== undefined && (allowList([one])(b.address) || allowList([other])(a.address))
+}
+
 /** Limit of cached results, so that a flood from forged addresses cannot fill the memory. */
 const MOST_CACHED = 1024
 

@@ -40,7 +40,24 @@ export function sameEndpoint(text: string): string {
  */
 export function takes(own: SocketAddress, other: SocketAddress): boolean {
   if (own.port !== other.port || own.port === 0) return false
-  return canonical(own.address) === canonical(other.address) || own.address === (isIP(other.address) === 6 ? '::' : '0.0.0.0')
+  return canonical(own.address) === canonical(other.address) || isWildcardFor(own.address, other.address)
+}
+
+const isWildcardFor = (own: string, other: string) => canonical(own) === (isIP(other) === 6 ? '::' : '0.0.0.0')
+
+/**
+ * Why one of the listen addresses cannot be opened beside another one that means all addresses of
+ * its family, as a clause with the fix. Undefined: none of `others` does.
+ */
+export function coveredProblem(text: string, others: readonly string[]): string | undefined {
+  const own = parseListen(text)
+  if (own === undefined) return undefined
+  const wide = others.find((other) => {
+    const found = parseListen(other)
+    return found !== undefined && sameEndpoint(other) !== sameEndpoint(text) && takes(found, own)
+  })
+  if (wide === undefined) return undefined
+  return `"${text}" is covered by "${wide}", which takes port ${own.port} on every address; remove one of the two`
 }
 
 const FORM = 'must be ADDRESS:PORT, as in "127.0.0.53:53" or "[::1]:53"'

@@ -14,7 +14,7 @@ import {
 } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { type HostsFile, lostNames } from './hosts-file.ts'
-import { listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint, takes } from './listen-address.ts'
+import { coveredProblem, listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint, takes } from './listen-address.ts'
 import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
@@ -215,6 +215,8 @@ function listeners(
     // The schema has checked the list of the file; this checks the list of the command line.
     if (named && seen.has(sameEndpoint(text))) collect({ ...where, message: `names ${quoted(text)} twice; keep one of them` })
     seen.add(sameEndpoint(text))
+    const covered = coveredProblem(text, texts)
+    if (covered !== undefined) collect({ ...where, message: covered })
     if (!explicit.allowFrom && !isLoopback(listen.address)) {
       const message = `${quoted(text)} can be reached from other hosts; list the allowed clients in allowFrom, as in ["192.168.0.0/16"]`
       collect({ ...where, message })

@@ -1,5 +1,5 @@
 import { operatorKey } from '../route.ts'
-import { allowList, isLoopback, parseCidr } from './cidr.ts'
+import { isLoopback, overlap } from './cidr.ts'
 import { generalSides } from './forwarding.ts'
 import { listenText, type SocketAddress } from './listen-address.ts'
 import type { Loaded } from './load.ts'
@@ -214,7 +214,8 @@ export function settingsWithoutEffect(setup: Setup, sockets: Facts['sockets'] = 
 /** At most this many items are named in a sentence. */
 const MOST_NAMED = 8
 
-function listed(items: readonly string[]): string {
+/** The items of a sentence, separated by commas. */
+export function listed(items: readonly string[]): string {
   const more = items.length - MOST_NAMED
   return `${items.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
 }
@@ -229,12 +230,6 @@ function cleartextZones({ forward, views }: Config): ReadonlySet<string> {
 
 function operatorsOf(ids: readonly string[], resolvers: readonly TrustedResolver[]): number {
   return new Set(resolvers.filter(({ id }) => ids.includes(id)).map(({ id, operator = id }) => operatorKey(operator))).size
-}
-
-/** Whether two blocks have an address in common: then one of them contains the other one. */
-function overlap(one: string, other: string): boolean {
-  const [a, b] = [parseCidr(one), parseCidr(other)]
-  return a !== undefined && b !== undefined && (allowList([one])(b.address) || allowList([other])(a.address))
 }
 
 /** The positions of the items for which `isIdle` holds, from 0. */

@@ -132,8 +132,8 @@ t.test('each fault is one problem with path and fix', async (t) => {
     [{ listen: ['127.0.0.1:53', '127.0.0.1:53'] }, /^listen: names an item twice/],
     [{ listen: ['localhost:53'] }, /^listen\[0\]: must be ADDRESS:PORT.*"localhost:53"/],
     [
-      { listen: ['127.0.0.1:53', '0.0.0.0:53'] },
-      /^listen\[1\]: "0\.0\.0\.0:53" can be reached from other hosts; list the allowed clients in allowFrom/,
+      { listen: ['127.0.0.1:53', '0.0.0.0:54'] },
+      /^listen\[1\]: "0\.0\.0\.0:54" can be reached from other hosts; list the allowed clients in allowFrom/,
     ],
     [{ listen: ['[::]:53'] }, /^listen\[0\]: .*allowFrom/],
     [{ allowFrom: ['10.0.0.0/33'] }, /^allowFrom\[0\]: must be a block of addresses.*"10\.0\.0\.0\/33"/],

@@ -156,13 +156,31 @@ t.test('one sentence names the place and the fix', async (t) => {
 t.test('valid input stays valid: a byte order mark, CRLF, an interface where it is required', async (t) => {
   t.same(await sentences({ config: '\uFEFF{\r\n  // mine\r\n  "resolvers": "set.json"\r\n}\r\n' }), [])
   t.same(await sentences({ set: `\uFEFF${JSON.stringify({ version: 1, resolvers: [RESOLVER] }, null, 1).replaceAll('\n', '\r\n')}` }), [])
-  t.same(await sentences(listening('[fe80::1%eth0]:53', '[::]:53', '0.0.0.0:53', '[fd00::1]:0')), [])
+  t.same(await sentences(listening('[fe80::1%eth0]:54', '[::]:53', '0.0.0.0:53', '[fd00::1]:0')), [])
   t.same(await sentences(address('169.254.1.1')), [])
   t.same(
     await sentences({ config: { policy: { networks: [{ name: 'home', match: { gateway: 'fe80::1' } }] } } }),
     [],
     'a gateway is often link-local',
   )
+})
+
+t.test('an address beside a wildcard that takes its port is refused, and one that it does not take is not', async (t) => {
+  const at = (...listen: readonly string[]) => sentences({ config: { listen, allowFrom: ['10.0.0.0/8'] } })
+  const covered: readonly (readonly [listen: readonly string[], place: number, by: string])[] = [
+    [['127.0.0.1:5300', '0.0.0.0:5300'], 0, '0.0.0.0:5300'],
+    [['0.0.0.0:5300', '10.0.0.1:5300'], 1, '0.0.0.0:5300'],
+    [['[::1]:53', '[::]:53'], 0, '[::]:53'],
+    [['[0:0:0:0:0:0:0:0]:53', '[fe80::1%eth0]:53'], 1, '[0:0:0:0:0:0:0:0]:53'],
+  ]
+  for (const [listen, place, by] of covered) {
+    const found = await at(...listen)
+    t.equal(found.length, 1, listen.join())
+    const text = `"${listen[place]}" is covered by "${by}", which takes port ${by.split(':').at(-1)} on every address; remove one of the two`
+    t.ok(found[0]?.endsWith(`listen[${place}]: ${text}`), found[0])
+  }
+  t.same(await at('0.0.0.0:5300', '127.0.0.1:5301', '[::1]:5300'), [], 'another port, another family')
+  t.same(await at('0.0.0.0:0', '127.0.0.1:0'), [], 'any free port')
 })
 
 /** A key as somebody may write it, and the keys that the one sentence names. */
