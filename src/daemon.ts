@@ -62,9 +62,10 @@ export interface Daemon {
   readonly listeners: readonly Listener[]
   /**
    * Puts a loaded and checked configuration in force. If a new address cannot be bound, it rejects
-   * and changes nothing. One call at a time.
+   * and changes nothing. Resolves to warnings about what is not in force now, one sentence each.
+   * One call at a time.
    */
-  reload(loaded: Loaded): Promise<void>
+  reload(loaded: Loaded): Promise<readonly string[]>
   /** Puts new hosts files in force. The rest of the configuration is equal. Connections stay. */
   adoptHosts(loaded: Loaded): void
   /** Forgets every answer and TLS session, and removes saved caches and their key. */
@@ -190,7 +191,11 @@ export async function startDaemon(loaded: Loaded, o: DaemonOptions): Promise<Dae
     reload: (next) => reload(next, running, core, bind, o.warn).finally(evidence.write),
     adoptHosts: (next) => adoptHosts(next, running, core),
     forget: () => forget(running, core).finally(evidence.write),
-    refuseReload: (message) => evidence.emit({ type: 'reload.refused', message }),
+    refuseReload(message) {
+      evidence.emit({ type: 'reload.refused', message })
+      // After an earlier refusal only the reason differs, which no event writes.
+      evidence.write()
+    },
     async stop() {
       trace.end('stop')
       portal.end('stop')
@@ -325,7 +330,7 @@ function monitorNetwork(running: Running, { shared, retention, portal }: Core, o
 }
 
 /** See `Daemon.reload`. */
-async function reload(next: Loaded, running: Running, core: Core, bind: Bind, warn: DaemonOptions['warn']): Promise<void> {
+async function reload(next: Loaded, running: Running, core: Core, bind: Bind, warn: DaemonOptions['warn']): Promise<readonly string[]> {
   const { shared, evidence, trace, portal, retention } = core
   const before = running.loaded
   const rules = await prepareRules(next)
@@ -352,6 +357,7 @@ async function reload(next: Loaded, running: Running, core: Core, bind: Bind, wa
   // The check may open the gate, so it comes after the workers have dropped their earlier caches.
   const looked = running.workers.adopt(workerSettings(next.config, running.listeners)).then(() => evidence.look())
   await Promise.all([looked, running.setups.retire(old), change.keep(), retention.adopt(inForce)])
+  return core.lists.missing()
 }
 
 /** Puts the configuration of `running` in force and returns the previous setup. */

@@ -133,7 +133,7 @@ t.test('orders of the control socket, and the fields of what they answer', async
     watchSystem: async () => {},
     pause: (_forMs, list) => (list === undefined ? ['ads'] : undefined),
     report() {},
-    reload: async () => {},
+    reload: async () => [],
     adoptHosts() {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload() {},

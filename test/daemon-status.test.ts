@@ -21,12 +21,12 @@ t.test('forget, pause and reload are in the status when they end', async (t) => 
   t.teardown(() => server.close())
   const dir = t.testdir({ run: {}, state: {}, 'ads.txt': '||ads.example^\n', 'ca.pem': authority.certificate })
   const write = (name: string, value: object) => writeFileSync(join(dir, name), JSON.stringify(value), { mode: 0o600 })
-  const load = (id: string) => {
+  const load = (id: string, file = 'ads.txt') => {
     const one = { id, authenticationDomainName: 'resolver.test', addresses: [server.host], transports: { dot: { port: server.port } } }
     write('set.json', { version: 1, resolvers: [{ ...one, caFile: 'ca.pem' }] })
     write('config.json', {
       ...{ listen: ['127.0.0.1:0'], resolvers: 'set.json', statusFile: 'run/status.json', stateDir: 'state', heartbeatS: 600 },
-      ...{ shaping: { profile: 'off' }, lists: [{ id: 'ads', file: 'ads.txt' }] },
+      ...{ shaping: { profile: 'off' }, lists: [{ id: 'ads', file }] },
     })
     return loadConfig(join(dir, 'config.json'))
   }
@@ -43,6 +43,24 @@ t.test('forget, pause and reload are in the status when they end', async (t) => 
   t.match(status().lists, [{ id: 'ads', state: 'in-force' }])
   t.equal((await daemon.forget()).entries, 1)
   t.equal(status().cache.entries, 0)
-  await daemon.reload(await load('two'))
+  t.strictSame(await daemon.reload(await load('two')), [], 'every list is in force')
   t.match(status().resolvers, [{ id: 'two' }])
+
+  for (const why of ['the first reason', 'another reason']) {
+    daemon.refuseReload(why)
+    const { reasons = [] } = status().signals.service
+    t.match(
+      reasons.filter(({ code }) => code === 'reload-refused').map((one) => JSON.stringify(one)),
+      [new RegExp(why)],
+      `${why}, although the verdict is the same`,
+    )
+  }
+  for (const [file, text] of [
+    ['empty.txt', ''],
+    ['comments.txt', '# nothing\n! at all\n'],
+  ] as const) {
+    writeFileSync(join(dir, file), text, { mode: 0o600 })
+    t.strictSame(await daemon.reload(await load('two', file)), ['lists: the list "ads" is not in force: it is empty or has only comments.'])
+    t.match(status().lists, [{ id: 'ads', state: 'missing' }])
+  }
 })

@@ -24,7 +24,7 @@ const LONGEST_RETRY_MS = 60_000
 
 /**
  * The result of the order `reload`. `waiting`: settings that take effect at the next start.
- * `warnings`: what the log says about the new configuration.
+ * `warnings`: what the log says about the new configuration, and which lists are not in force.
  */
 export type ReloadReply =
   | { readonly accepted: true; readonly waiting: readonly string[]; readonly warnings: readonly string[] }
@@ -108,7 +108,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
         for (const sentence of warnings) log.warn(sentence)
         return { accepted: true, waiting: [], warnings }
       }
-      await daemon.reload(next)
+      const missing = await daemon.reload(next)
       const waiting = restartOnly(effective, next.config)
       effective = inForceAfterReload(effective, next.config)
       reloaded(next)
@@ -117,7 +117,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
       refused = undefined
       watch.files(next.files, readAtMs)
       log.info('the new configuration is in force')
-      return { accepted: true, waiting, warnings: warnOfSettings(next, log) }
+      return { accepted: true, waiting, warnings: [...warnOfSettings(next, log), ...missing] }
     } catch (error) {
       const { message } = asEnigmError(error)
       if (!again || message !== refused) {

@@ -84,6 +84,12 @@ export class ConfiguredLists {
     }))
   }
 
+  /** The lists that are not in force, one sentence for each. */
+  missing(): readonly string[] {
+    const missing = (this.#lists?.faults() ?? []).filter((one) => one.missing)
+    return missing.map(({ id, why }) => `lists: the list "${id}" is not in force: ${why}.`)
+  }
+
   stop(): void {
     this.#lists?.stop()
   }

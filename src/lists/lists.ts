@@ -370,13 +370,21 @@ export class Lists {
     })
   }
 
-  /** Reports lists with a fault, and missing lists, once for each change. */
-  #report(): void {
-    const faults = [...this.#states.values()].flatMap(({ list: { id }, fault }) => {
+  /**
+   * The lists that are not in force (`missing`), or whose latest content is not, each with a
+   * reason.
+   */
+  faults() {
+    return [...this.#states.values()].flatMap(({ list: { id }, fault }) => {
       const empty = this.#isEmpty(id)
       const missing = empty || (this.#o.inForce.isReady && !this.#order.includes(id))
       return fault === undefined && !missing ? [] : [{ id, missing, why: fault ?? (empty ? EMPTY : 'it has not been fetched yet') }]
     })
+  }
+
+  /** Reports lists with a fault, and missing lists, once for each change. */
+  #report(): void {
+    const faults = this.faults()
     const text = JSON.stringify(faults)
     if (text === this.#reported) return
     this.#reported = text

@@ -13,6 +13,7 @@ t.test('a refused reload is tried again until it is accepted, and reported once 
   const loaded = await loadConfig(`${dir}/config.json`)
   const next = { ...loaded, hosts: [new HostsFile('/hosts', '192.0.2.1 nas.home')] }
   const refusals: string[] = []
+  let missing: readonly string[] = []
   const reloads: unknown[] = []
   const daemon: Daemon = {
     listeners: [],
@@ -23,7 +24,10 @@ t.test('a refused reload is tried again until it is accepted, and reported once 
     watchSystem: async () => {},
     pause: () => undefined,
     report() {},
-    reload: async (given) => void reloads.push(given.hosts),
+    async reload(given) {
+      reloads.push(given.hosts)
+      return missing
+    },
     adoptHosts() {},
     forget: async () => ({ entries: 0, sessions: 0, files: [] }),
     refuseReload: (message) => void refusals.push(message),
@@ -72,4 +76,6 @@ t.test('a refused reload is tried again until it is accepted, and reported once 
     lines.some((line) => sentence.test((JSON.parse(line) as { readonly msg: string }).msg)),
     'and the log has it',
   )
+  missing = ['lists: the list "ads" is not in force: it is empty or has only comments.']
+  t.match(await service.obey('reload'), { accepted: true, warnings: [sentence, missing[0]] }, 'and which lists are not in force')
 })

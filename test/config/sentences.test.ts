@@ -177,7 +177,7 @@ t.test('an address beside a wildcard that takes its port is refused, and one tha
     const found = await at(...listen)
     t.equal(found.length, 1, listen.join())
     const text = `"${listen[place]}" is covered by "${by}", which takes port ${by.split(':').at(-1)} on every address; remove one of the two`
-    t.ok(found[0]?.endsWith(`listen[${place}]: ${text}`), found[0])
+    t.ok(found[0]?.endsWith(`listen[${place}]: ${text}`), `${found[0]}`)
   }
   t.same(await at('0.0.0.0:5300', '127.0.0.1:5301', '[::1]:5300'), [], 'another port, another family')
   t.same(await at('0.0.0.0:0', '127.0.0.1:0'), [], 'any free port')
