@@ -2,7 +2,7 @@ import { lstatSync, readdirSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Loaded } from './config/load.ts'
 import { EnigmError, systemCode } from './errors.ts'
-import { anyOwner, ownershipFault, textOf } from './files/reading.ts'
+import { anyOwner, notRegular, ownershipFault, textOf } from './files/reading.ts'
 import { foreignSocket } from './files/socket.ts'
 import { type Owners, owners, walk, writingFaults } from './files/trust.ts'
 import { closeDirectory, giveTo, isReadable, makeDirectory, sweepEnded } from './files/writing.ts'
@@ -128,7 +128,7 @@ function stateFaults(stateDir: string, allowed: Owners, account: ServiceAccount 
 function fileFaults(path: string, allowed: Owners): readonly string[] {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return []
-  const why = found.isFile() ? ownershipFault(found, allowed) : 'is not a regular file'
+  const why = found.isFile() ? ownershipFault(found, allowed) : notRegular(found)
   if (why === undefined) return []
   // After a change of "user", these files are worth keeping.
   const foreign = allowed !== undefined && !allowed.has(found.uid) && found.isFile() && found.nlink === 1

@@ -70,6 +70,11 @@ export interface DefaultFiles {
 const DEFAULT_FILES: DefaultFiles = { configFile: DEFAULT_CONFIG_FILE, resolversFile: shippedResolversFile() }
 
 const NO_FILE = 'command line'
+const NO_NAME: Problem = {
+  file: NO_FILE,
+  path: '--config',
+  message: 'needs the name of a file; name one, or leave the option out for the default',
+}
 const EMPTY_SET =
   'write a trusted set, as in {"version": 1, "resolvers": [...]}, or leave "resolvers" out of the configuration for the shipped one'
 
@@ -114,6 +119,8 @@ export async function checkConfig(
 ): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
+  // Resolved, an empty name would be the working directory.
+  if (file === '') return { problems: [NO_NAME] }
 
   const { configFile, raw } = await readConfig(file, defaults.configFile, collect)
   const written = raw === undefined ? configOf(NO_FILE, {}, collect) : configOf(configFile ?? NO_FILE, raw, collect)

@@ -40,8 +40,13 @@ export function counted(count: number, one: string, many = `${one}s`): string {
   return `${count} ${count === 1 ? one : many}`
 }
 
-/** Quotes a value from a file. It is escaped, and cut to 80 characters. */
+/**
+ * Quotes a value from a file. It is escaped, and cut to 80 characters. JSON may write numbers that
+ * JavaScript holds as infinity, which JSON.stringify turns into null.
+ */
 export function quoted(value: unknown): string {
+  if (value === Number.POSITIVE_INFINITY) return 'a number above 1.8e308'
+  if (value === Number.NEGATIVE_INFINITY) return 'a number below -1.8e308'
   const text = JSON.stringify(value) ?? 'nothing'
   return printable(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }

@@ -93,8 +93,11 @@ export async function openChecked(path: string, maxOctets: number, judge: FileCh
   }
 }
 
+/** What something is that should be a regular file, as a clause after its name. */
+export const notRegular = (found: Stats) => (found.isDirectory() ? 'is a directory, not a regular file' : 'is not a regular file')
+
 function notPlain(found: Stats, maxOctets: number): string | undefined {
-  if (!found.isFile()) return 'is not a regular file'
+  if (!found.isFile()) return notRegular(found)
   return found.size > maxOctets ? tooLarge(maxOctets) : undefined
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { checkConfig } from '../../src/config/load.ts'
+import { checkConfig, loadConfig } from '../../src/config/load.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'enigm-dns-sentences-'))
 t.teardown(() => rmSync(dir, { recursive: true, force: true }))
@@ -151,6 +151,16 @@ t.test('one sentence names the place and the fix', async (t) => {
     t.match(first, says, what)
     if (!/open comment/.test(what)) t.same(more, [], `${what}: one sentence`)
   }
+})
+
+t.test('a number that no computer holds, a directory, and an empty name are called what they are', async (t) => {
+  const ends = async (text: string) => (await sentences({ config: text }))[0]
+  t.match(await ends('{"timeoutMs": 1e400}'), /^config\.json: timeoutMs: must be .* \(found a number above 1\.8e308\)$/)
+  t.match(await ends('{"cache": {"maxTtlS": -1e999}}'), /^config\.json: cache\.maxTtlS: .* \(found a number below -1\.8e308\)$/)
+  const first = async (file: string) => (await checkConfig(file)).problems.map(({ file, path, message }) => `${file}: ${path}: ${message}`)
+  t.match(await first(dir), [/: cannot be read: it is a directory, not a regular file/])
+  t.same(await first(''), ['command line: --config: needs the name of a file; name one, or leave the option out for the default'])
+  await t.rejects(loadConfig(''), { message: /^command line: --config: needs the name of a file/ })
 })
 
 t.test('valid input stays valid: a byte order mark, CRLF, an interface where it is required', async (t) => {

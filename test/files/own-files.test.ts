@@ -27,7 +27,7 @@ t.test('only a regular file of ours with one name that nobody else could write i
   t.equal(readUnlinked(at('f'), MAX, secretFile), 'may be read by others')
   t.equal(readUnlinked(at('none'), MAX, ownFile), undefined)
   t.equal(readUnlinked(join(at('f'), 'below'), MAX, ownFile), undefined)
-  t.match(readUnlinked(at('directory'), MAX, anyOwner), 'is not a regular file')
+  t.match(readUnlinked(at('directory'), MAX, anyOwner), 'is a directory, not a regular file')
   t.match(readUnlinked(at('large'), MAX, anyOwner), 'is larger than')
   execFileSync('mkfifo', [at('fifo')])
   t.match(readUnlinked(at('fifo'), MAX, anyOwner), 'is not a regular file', 'a FIFO is not waited for')
