@@ -21,9 +21,12 @@ import { type Segment, Segments } from './segments.ts'
 
 /**
  * One bucket per this many octets of `maxBytes`; the number of buckets is rounded down to a power
- * of two. With short answers there is about one record per bucket.
+ * of two. With short answers there is about one record per bucket. A large cache is hardly ever
+ * full: it has half as many, since at 1 GiB the buckets alone would take 28 MB from the start.
  */
 const OCTETS_A_BUCKET = 256
+const OCTETS_A_BUCKET_OF_MANY = 512
+const LARGE_OCTETS = 2 ** 28
 /**
  * Limit of records in a bucket. So a lookup compares at most this many, even if somebody finds
  * names of equal hash despite the secret seed.
@@ -64,7 +67,7 @@ export class AnswerTable {
    * secret.
    */
   constructor(maxBytes: number, seed: number) {
-    const buckets = 2 ** Math.floor(Math.log2(maxBytes / OCTETS_A_BUCKET))
+    const buckets = 2 ** Math.floor(Math.log2(maxBytes / (maxBytes < LARGE_OCTETS ? OCTETS_A_BUCKET : OCTETS_A_BUCKET_OF_MANY)))
     this.#heads = new Int32Array(buckets)
     this.#counts = new Uint8Array(buckets)
     this.#tags = new Uint16Array(buckets)
