@@ -1,6 +1,9 @@
 import { join } from 'node:path'
 import t from 'tap'
+import { systemClock } from '../../src/clock.ts'
+import type { Host } from '../../src/commands/running-service.ts'
 import { warnOfSettings } from '../../src/commands/service.ts'
+import { startFaults } from '../../src/commands/start-faults.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { openToAll } from '../../src/config/open-to-all.ts'
 import { createLog } from '../../src/log.ts'
@@ -27,6 +30,14 @@ t.test('a service that the whole internet can use gets one warning', async (t) =
     lines.map((line) => (JSON.parse(line) as { readonly msg: string }).msg),
     [says],
     'and so does the log',
+  )
+  const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
+  const anyPort = await load(['0.0.0.0:0'], ['::/0'])
+  const { warned } = await startFaults(anyPort, { host, service: undefined, clock: systemClock(), credentials: undefined })
+  t.match(
+    warned.filter((one) => one.startsWith('allowFrom')),
+    [/^allowFrom: with "::\/0" anyone on the internet/],
+    'and check',
   )
   for (const wide of ['0.0.0.0/1', '128.0.0.0/1', '10.0.0.0/7', '::/0', '2000::/3', '2a00::/8', '::ffff:0:0/96', '::/8'])
     t.equal(openToAll(await load(['[fd00::1]:53'], [wide])).length, 1, wide)
