@@ -185,6 +185,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       await hostChecks.check()
       beat = () => {
         o.onHeartbeat()
+        audit?.log.retry()
         reportAudit()
         void hostChecks.check()
       }

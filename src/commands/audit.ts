@@ -79,20 +79,33 @@ async function verify(world: AuditWorld, options: AuditOptions): Promise<void> {
   const verdict = judgeChain(lines, kept)
   if (!verdict.consistent || verdict.head === undefined)
     return end(world, EXIT.notAsWished, `NOT consistent: ${verdict.fault ?? 'it is empty'}.`)
-  const { text, code } = conclusion(verdict)
+  const { text, code } = conclusion(verdict, await isRotated(world, options))
   end(world, code, text)
 }
 
-function conclusion({ first, head, gaps, holdsHead, torn }: ChainVerdict): { readonly text: string; readonly code: ExitCode } {
+/** The oldest file exists only after so many rotations that the next ones remove entries. */
+async function isRotated(world: AuditWorld, options: AuditOptions): Promise<boolean> {
+  const [oldest] = auditFiles(await directoryOf(world, options))
+  return oldest !== undefined && existsSync(oldest)
+}
+
+const directoryOf = async (world: AuditWorld, { dir, config }: AuditOptions) => dir ?? (await world.stateDir(config))
+
+function conclusion(
+  { first, head, gaps, holdsHead, torn }: ChainVerdict,
+  rotated: boolean,
+): { readonly text: string; readonly code: ExitCode } {
+  const away = rotated ? 'rotated away' : 'rotated away or removed'
   const range = `Internally consistent: entries ${first?.n ?? 0} to ${head?.n ?? 0}.`
-  const older = (first?.n ?? 1) > 1 ? ' Older ones were rotated away.' : ''
-  const missing = gaps > 0 ? ` The log itself notes ${counted(gaps, 'gap')}: events that were not written.` : ''
+  const older = (first?.n ?? 1) > 1 ? ` Older ones were ${away}.` : ''
+  const missing =
+    gaps > 0 ? ` The log itself notes ${counted(gaps, 'gap')}: events that were not written, or entries that were removed.` : ''
   const open = torn ? ' The last line is incomplete, as after a crash or on a full disk. The next entry will record this as a gap.' : ''
   const said = `${range}${older}${missing}${open}`
   if (holdsHead === 'yes') return { text: `${said}\nComplete up to the head that was kept elsewhere.`, code: EXIT.good }
   if (holdsHead === 'no') return { text: `${said}\nNOT the log of that head: it was cut off or rewritten.`, code: EXIT.notAsWished }
   if (holdsHead === 'rotated-away')
-    return { text: `${said}\nCannot tell whether it is complete: the entry of that head was rotated away.`, code: EXIT.notAsWished }
+    return { text: `${said}\nCannot tell whether it is complete: the entry of that head was ${away}.`, code: EXIT.notAsWished }
   return { text: `${said}\nWithout a head that was kept elsewhere (--head), it is not known whether the log is complete.`, code: EXIT.good }
 }
 
@@ -107,7 +120,7 @@ async function head(world: AuditWorld, options: AuditOptions): Promise<void> {
 
 /** The lines of all log files, oldest first, or a sentence that says why they cannot be read. */
 async function read(world: AuditWorld, options: AuditOptions): Promise<readonly string[] | string> {
-  const directory = options.dir ?? (await world.stateDir(options.config))
+  const directory = await directoryOf(world, options)
   const files = auditFiles(directory).filter((file) => existsSync(file))
   if (files.length === 0)
     return `There is no audit log in ${directory}: no policy with a log is configured, the service has not run with it yet, or this user cannot read the log.`

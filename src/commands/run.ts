@@ -12,14 +12,22 @@ import { isReadable } from '../files/writing.ts'
 import { neverAskedByResolved } from '../listen/bind.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
 import { preparePaths, settlePaths, shareRuntime } from '../owned-paths.ts'
+import { auditRivalry, runningIn } from '../posture/earlier-runs.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { harden, unsafeEnvironment } from '../system/hardening.ts'
 import { inheritedSockets } from '../system/inherited-sockets.ts'
 import { type LauncherWatch, watchLauncher } from '../system/launcher-watch.ts'
 import { serviceNotifier } from '../system/notify.ts'
-import { isSame, selfIdentity } from '../system/process-identity.ts'
-import { networkNamespace, type Registration, register, runtimeDirectories, type ServiceRecord } from '../system/service-register.ts'
+import { bootId, isSame, selfIdentity } from '../system/process-identity.ts'
+import {
+  networkNamespace,
+  type Registration,
+  register,
+  runningServices,
+  runtimeDirectories,
+  type ServiceRecord,
+} from '../system/service-register.ts'
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
 import type { ListUpdates } from './list-updates.ts'
@@ -94,6 +102,8 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`), activated)
     const privileges = established(loaded)
+    const writers = auditWriters(loaded)
+    if (writers !== undefined) return refuse(writers, activated)
     const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]
     const beat = () => heal.forEach((mend) => void mend())
@@ -241,6 +251,12 @@ function settled(privileges: Privileges, { config, files }: Loaded, log: Log): v
   if (privileges.lost !== undefined) log.warn(privileges.lost)
   for (const file of files.filter((file) => !isReadable(file)))
     log.warn(`a reload cannot read ${file}: give user ${config.user} read permission, for example with chgrp and chmod g+r`)
+}
+
+/** Why this service may not write the audit log; undefined: it may, or writes none. */
+function auditWriters({ config }: Loaded): string | undefined {
+  const self = { bootId: bootId(), self: process.pid, isSame }
+  return auditRivalry(config, runningIn(config.stateDir, self, runningServices(runtimeDirectories(thisAccount()))))
 }
 
 function rivalry(statusFile: string, who: string): string {

@@ -15,7 +15,7 @@ import { directoryFault } from '../files/writing.ts'
 import { bindFault, neverAskedByResolved } from '../listen/bind.ts'
 import { pathFaults } from '../owned-paths.ts'
 import { auditFault } from '../posture/audit.ts'
-import { runningIn } from '../posture/earlier-runs.ts'
+import { auditRivalry, runningIn } from '../posture/earlier-runs.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { signingKeyFault } from '../posture/signature.ts'
 import { savedKey } from '../retention/retention.ts'
@@ -189,13 +189,19 @@ const isService = (pid: number | undefined, { services }: Host) => services().so
 function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): StartFaults {
   const { statusFile, stateDir } = config
   const writer = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
-  const owner = runningIn(stateDir, bootId(), isSame)
-  const other = owner === writer || owner === service?.pid || owner === process.pid ? undefined : owner
+  const others = host.services().filter(({ pid }) => pid !== writer && pid !== service?.pid)
+  const owner = runningIn(stateDir, { bootId: bootId(), self: process.pid, isSame }, others)
+  const other = owner === writer || owner === service?.pid ? undefined : owner
+  const logged = auditRivalry(config, other)
   const shared =
-    other === undefined ? [] : [`stateDir: process ${other} also keeps its state in ${stateDir}: give each service its own stateDir.`]
-  if (writer === undefined || writer === service?.pid) return { refused: [], warned: shared }
+    other === undefined
+      ? []
+      : [`stateDir: ${logged ?? `process ${other} also keeps its state in ${stateDir}: give each service its own stateDir`}.`]
+  const sharing = logged === undefined || isService(other, host) ? { refused: [], warned: shared } : { refused: shared, warned: [] }
+  if (writer === undefined || writer === service?.pid) return sharing
   const rival = `statusFile: process ${writer} runs as a service with ${statusFile}: stop it, or give this service its own statusFile and stateDir.`
-  return isService(writer, host) ? { refused: [], warned: [rival, ...shared] } : { refused: [rival], warned: shared }
+  const { refused, warned } = sharing
+  return isService(writer, host) ? { refused, warned: [rival, ...warned] } : { refused: [rival, ...refused], warned }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstatSync } from 'node:fs'
+import { lstatSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import type { Clock } from '../clock.ts'
@@ -17,7 +17,7 @@ export interface AuditEvent {
 export interface AuditState {
   readonly state: 'writing' | 'unwritable'
   readonly entries: number
-  /** Number of events that are missing from the log since this process began. */
+  /** Number of events that were not written, or were removed, since this process began. */
   readonly lost: number
 }
 
@@ -28,7 +28,10 @@ export interface AuditLog {
    * throws. Each call costs one fsync.
    */
   append(...events: readonly AuditEvent[]): void
-  /** Tries to record missing entries as a gap. Never throws. */
+  /**
+   * Tries to record missing entries as a gap. Notices entries that were removed from the disk since
+   * the last write. Never throws.
+   */
   retry(): void
   readonly now: AuditState
   /** Why the log cannot be written: the system's code, or a clause. Undefined: it can. */
@@ -42,6 +45,8 @@ export interface AuditLogOptions {
   /** Maximum octets of one file. When the newest is full, the oldest of `FILES` is removed. */
   readonly maxOctets?: number
 }
+
+type FileMark = Pick<Stats, 'dev' | 'ino' | 'size'>
 
 /** The number of files. The newest is audit.jsonl, then audit.1.jsonl ... */
 const FILES = 5
@@ -74,10 +79,16 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   let lost = 0
   let entries = 0
   let unwritten = 0
+  /** The newest file as the last write left it. */
+  let left: FileMark | undefined
   let fault: string | undefined
   let tokens = BURST
   let filledMs = o.clock.nowMs()
 
+  const lose = (count: number) => {
+    lost += count
+    unwritten += count
+  }
   const find = (): ChainHead => {
     makeDirectory(o.stateDir, 0o700, fs)
     if (isForeignLog(file)) throw new Error(`${file} is not a log of enigm-dns`)
@@ -93,6 +104,27 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
     }
     return CHAIN_START
   }
+  /**
+   * Finds the head again if the newest file was removed, replaced, cut off or written by another
+   * process. Entries that are gone are counted.
+   */
+  const current = (): ChainHead => {
+    if (head !== undefined && isAsLeft()) return head
+    head = undefined
+    const found = find()
+    const gone = Math.max(0, entries - found.n)
+    entries -= gone
+    lose(gone)
+    return found
+  }
+  const isAsLeft = () => {
+    try {
+      const found = lstatSync(file, { throwIfNoEntry: false })
+      return left === undefined || (found?.dev === left.dev && found.ino === left.ino && found.size === left.size)
+    } catch {
+      return false
+    }
+  }
   const rotate = () => {
     const size = lstatSync(file, { throwIfNoEntry: false })?.size ?? 0
     if (size < (o.maxOctets ?? MAX_OCTETS)) return
@@ -101,9 +133,9 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       if (lstatSync(newer, { throwIfNoEntry: false }) !== undefined) fs.renameSync(newer, older)
     }
   }
-  const write = (events: readonly AuditEvent[]) => {
+  const write = (start: ChainHead, events: readonly AuditEvent[]) => {
     rotate()
-    let last = head ?? find()
+    let last = start
     const at = new Date(o.clock.wallMs()).toISOString()
     const lines = events.map(({ what, detail }) => {
       const entry = chained(last, at, what, detail)
@@ -120,6 +152,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       if (fs.writeSync(fd, text) !== text.length) throw new Error('short write')
       fs.fsyncSync(fd)
       if (found.size === 0) syncDirectory(o.stateDir)
+      left = { dev: found.dev, ino: found.ino, size: found.size + text.length }
     } catch (error) {
       // It is not known how much was written; the next attempt finds out.
       head = undefined
@@ -133,9 +166,9 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
   }
   const attempt = (events: readonly AuditEvent[]): boolean => {
     try {
-      head ??= find()
+      head = current()
       const gap = torn || unwritten > 0 ? [{ what: 'gap', detail: { lost: unwritten, torn } }] : []
-      if (gap.length + events.length > 0) write([...gap, ...events])
+      if (gap.length + events.length > 0) write(head, [...gap, ...events])
       torn = false
       unwritten = 0
       fault = undefined
@@ -143,10 +176,6 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       fault = systemCode(error) ?? (error instanceof Error ? error.message : 'unknown error')
     }
     return fault === undefined
-  }
-  const lose = (count: number) => {
-    lost += count
-    unwritten += count
   }
 
   return {
@@ -161,7 +190,7 @@ export function openAuditLog(o: AuditLogOptions): AuditLog {
       lose(events.length - written.length)
     },
     retry() {
-      if (fault !== undefined || (unwritten > 0 && tokens > 0)) attempt([])
+      if (fault !== undefined || (unwritten > 0 && tokens > 0) || (head !== undefined && !isAsLeft())) attempt([])
     },
     get now(): AuditState {
       return { state: fault === undefined ? 'writing' : 'unwritable', entries, lost }

@@ -264,7 +264,7 @@ export const statusDocument = v.object({
       v.object({
         state: v.pipe(v.picklist(['writing', 'unwritable']), described('Whether the latest entry could be written.'), v.metadata(KEEP)),
         entries: count('Entries since the log began.'),
-        lost: count('Events that could not be written since the start.'),
+        lost: count('Events that could not be written, or whose entries were removed, since the start.'),
       }),
       described('The audit log. Absent: no audit log is kept.'),
     ),

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
+import type { Policy } from '../config/policy.ts'
 import { readPrivateJson, writePrivateJson } from '../files/json.ts'
 import { anyOwner, readUnlinked } from '../files/reading.ts'
 import type { HostFacts } from './reader.ts'
@@ -64,11 +65,38 @@ export function countStart(
   }
 }
 
-/** The process that uses `stateDir` now. Undefined: there is none. Changes nothing. */
-export function runningIn(stateDir: string, bootId: string | undefined, isSame: HostFacts['isSame']): number | undefined {
+/** What another service says about itself in the register. */
+export interface StateUser {
+  readonly pid: number
+  readonly processStart?: string | undefined
+  readonly stateDir: string
+}
+
+/**
+ * Another process that uses `stateDir` now. `starts.json` names only the one that started last, so
+ * the registered `services` are asked too. Undefined: there is none. Changes nothing.
+ */
+export function runningIn(
+  stateDir: string,
+  { bootId, self, isSame }: { readonly bootId: string | undefined; readonly self: number; readonly isSame: HostFacts['isSame'] },
+  services: readonly StateUser[],
+): number | undefined {
   const last = readPrivateJson(join(stateDir, 'starts.json'), startsFile)
-  if (last?.pid === undefined || last.clean || last.bootId !== bootId) return undefined
-  return isSame(last.pid, last.processStart) === true ? last.pid : undefined
+  const unended = last?.pid === undefined || last.clean || last.bootId !== bootId ? [] : [{ ...last, pid: last.pid, stateDir }]
+  const lives = (one: StateUser) => one.stateDir === stateDir && one.pid !== self && isSame(one.pid, one.processStart) === true
+  return [...unended, ...services].find(lives)?.pid
+}
+
+/**
+ * Why a start is refused while process `other` uses `stateDir`: the audit log has one writer.
+ * Undefined: no audit log is configured, or there is no such process.
+ */
+export function auditRivalry(
+  { stateDir, policy }: { readonly stateDir: string; readonly policy?: Policy | undefined },
+  other: number | undefined,
+): string | undefined {
+  if (other === undefined || policy === undefined || policy.audit === 'off') return undefined
+  return `process ${other} also keeps its state in ${stateDir}, and the audit log there (policy.audit) must have one writer: stop that process, or give this service its own stateDir`
 }
 
 const MAX_OCTETS = 1 << 20

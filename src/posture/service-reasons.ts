@@ -24,7 +24,7 @@ export const SERVICE_REASONS = {
   stopped: row({ severity: 'bad', doc: 'The service was stopped.', message: 'The service was stopped.', mend: 'Start it: enigm-dns run' }),
   'audit-gap': row<{ state: 'writing' | 'unwritable'; lost: number }>({
     severity: ({ state }) => (state === 'unwritable' ? 'warn' : 'info'),
-    doc: 'The audit log cannot be written, or could not be written earlier: events are missing in it.',
+    doc: 'The audit log cannot be written, or could not be written earlier, or entries were removed: events are missing in it.',
     message: ({ state, lost }) =>
       state === 'unwritable'
         ? `The audit log cannot be written; events missing in it: ${lost}.`

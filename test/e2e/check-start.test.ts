@@ -97,6 +97,17 @@ const ROWS: readonly Row[] = [
   },
   { what: 'workers', said: /workers is set to 2, which needs batched UDP/, start: 'refused', made: () => ({ workers: 2, udp: 'dgram' }) },
   {
+    what: 'another writer of the audit log',
+    said: /process \d+ also keeps its state in .*and the audit log there/,
+    start: 'refused',
+    made: async (dir, t) => {
+      await started(t, dir, { listen: ['127.0.0.1:5400'], statusFile: 'run2/status.json', heartbeatS: 60 })
+      // As of a service that could not register.
+      for (const name of readdirSync('/run/enigm-dns/services')) rmSync(join('/run/enigm-dns/services', name))
+      return { policy: { audit: 'required' } }
+    },
+  },
+  {
     what: 'another writer',
     said: /process \d+ runs as a service with/,
     start: 'refused',

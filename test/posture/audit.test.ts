@@ -177,10 +177,9 @@ t.test('an incomplete line after a crash damages no other line, and is recorded'
   t.end()
 })
 
-t.test('the command: verify, head, exit codes', async (t) => {
-  const dir = t.testdir({})
-  openAuditLog({ stateDir: dir, clock: new FakeClock() }).append(event(1), event(2))
-  const run = async (...args: string[]) => {
+const commandIn =
+  (dir: string) =>
+  async (...args: string[]) => {
     const seen = { out: '', code: -1 }
     const world = {
       out: {
@@ -196,6 +195,26 @@ t.test('the command: verify, head, exit codes', async (t) => {
     await auditCommand(world).parseAsync(args, { from: 'user' })
     return seen
   }
+
+t.test('the command says "rotated away" only if a rotation removed a file', async (t) => {
+  const dir = t.testdir({})
+  const run = commandIn(dir)
+  const clock = new FakeClock()
+  const log = openAuditLog({ stateDir: dir, clock, maxOctets: 100 })
+  for (let i = 0; i < 3; i++) log.append(event(i))
+  const head = `1:${'0'.repeat(64)}`
+  fs.rmSync(join(dir, 'audit.2.jsonl'))
+  t.match(await run('verify'), { code: 0, out: /entries 2 to 3\. Older ones were rotated away or removed\./ })
+  t.match(await run('verify', '--head', head), { code: 1, out: /the entry of that head was rotated away or removed\./ })
+  for (let i = 0; i < 9; i++) log.append(event(i))
+  t.match(await run('verify'), { code: 0, out: /entries 8 to 12\. Older ones were rotated away\./ })
+  t.match(await run('verify', '--head', head), { code: 1, out: /the entry of that head was rotated away\./ })
+})
+
+t.test('the command: verify, head, exit codes', async (t) => {
+  const dir = t.testdir({})
+  openAuditLog({ stateDir: dir, clock: new FakeClock() }).append(event(1), event(2))
+  const run = commandIn(dir)
   t.match(await run('verify'), { code: 0, out: /Internally consistent: entries 1 to 2\.\nWithout a head that was kept elsewhere/ })
   const { out: head } = await run('head')
   t.match(head, /^2:[0-9a-f]{64}\n$/)
@@ -208,4 +227,60 @@ t.test('the command: verify, head, exit codes', async (t) => {
   t.match(await run('verify', '--head', head.trim()), { code: 1, out: /cut off or rewritten/ })
   fs.writeFileSync(file, text.replace('protected', 'degraded'))
   t.match(await run('verify'), { code: 1, out: /NOT consistent: line 1: the entry was changed/ })
+})
+
+t.test('a log that is removed while it is written: the new chain begins with the gap, and the status counts it', (t) => {
+  for (const [what, damage, gone] of [
+    ['the newest file is removed', (dir: string) => fs.rmSync(join(dir, 'audit.jsonl')), 2],
+    ['the whole directory is removed', (dir: string) => fs.rmSync(dir, { recursive: true }), 2],
+    ['the file is emptied', (dir: string) => fs.truncateSync(join(dir, 'audit.jsonl')), 2],
+    ['its end is cut off', (dir: string) => fs.writeFileSync(join(dir, 'audit.jsonl'), `${linesOf(dir)[0]}\n`), 1],
+  ] as const) {
+    const dir = join(t.testdir({}), 'state')
+    const log = openAuditLog({ stateDir: dir, clock: new FakeClock() })
+    log.append(event(1), event(2))
+    damage(dir)
+    log.retry()
+    t.match(log.now, { state: 'writing', lost: gone, entries: 3 - gone }, what)
+    t.match(JSON.parse(linesOf(dir).at(-1) ?? ''), { n: 3 - gone, what: 'gap', detail: { lost: gone, torn: false } }, what)
+    log.append(event(3))
+    log.retry()
+    t.match(log.now, { lost: gone, entries: 4 - gone }, `${what}: counted once`)
+    t.match(judgeChain(linesOf(dir)), { consistent: true, gaps: 1, head: { n: 4 - gone } }, what)
+    fs.rmSync(dir, { recursive: true })
+  }
+  t.end()
+})
+
+t.test('a log that is removed and cannot be made again is unwritable; what was lost is counted once', (t) => {
+  const dir = join(t.testdir({}), 'state')
+  const log = openAuditLog({ stateDir: dir, clock: new FakeClock() })
+  log.append(event(1), event(2))
+  fs.rmSync(dir, { recursive: true })
+  fs.writeFileSync(dir, '')
+  log.retry()
+  t.match(log.now, { state: 'unwritable' })
+  fs.rmSync(dir)
+  fs.mkdirSync(dir)
+  fs.writeFileSync(join(dir, 'audit.jsonl'), 'notes of somebody\n')
+  log.retry()
+  t.match(log.now, { state: 'unwritable' }, 'a foreign file in its place')
+  fs.rmSync(join(dir, 'audit.jsonl'))
+  log.retry()
+  log.retry()
+  t.match(log.now, { state: 'writing', lost: 2, entries: 1 })
+  t.end()
+})
+
+t.test('a log that another process continues stays one chain; a log moved back unchanged has no gap', (t) => {
+  const dir = t.testdir({})
+  const file = join(dir, 'audit.jsonl')
+  const logs = [openAuditLog({ stateDir: dir, clock: new FakeClock() }), openAuditLog({ stateDir: dir, clock: new FakeClock() })]
+  for (let i = 0; i < 3; i++) for (const log of logs) log.append(event(i))
+  t.match(judgeChain(linesOf(dir)), { consistent: true, gaps: 0, head: { n: 6 } })
+  fs.copyFileSync(file, `${file}.copy`)
+  fs.renameSync(`${file}.copy`, file)
+  for (const log of logs) log.retry()
+  t.match(judgeChain(linesOf(dir)), { consistent: true, gaps: 0, head: { n: 6 } })
+  t.end()
 })

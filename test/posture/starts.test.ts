@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { countStart } from '../../src/posture/earlier-runs.ts'
+import type { Policy } from '../../src/config/policy.ts'
+import { auditRivalry, countStart, runningIn, type StateUser } from '../../src/posture/earlier-runs.ts'
 
 const nobody = () => false
 const me = { bootId: 'boot', pid: 7, processStart: 'boot:1' }
@@ -41,5 +42,50 @@ t.test('nothing is reported if the boot or the directory is unknown', (t) => {
   t.match(countStart(dir, me, nobody), { count: 0 }, 'a damaged file is none')
   writeFileSync(join(dir, 'starts.json'), '{"bootId":"boot","starts":3,"clean":false}')
   t.match(countStart(dir, me, nobody), { count: 3, clean: false, other: undefined }, 'one of an older version names nobody')
+  t.end()
+})
+
+t.test('an audit log has one writer: another living process in its directory is named with the mend', (t) => {
+  const stateDir = t.testdir()
+  const audited = { stateDir, policy: { audit: 'on' } as Policy }
+  const other = (isSame: () => boolean | undefined, services: readonly StateUser[] = [], self = 8) =>
+    runningIn(stateDir, { bootId: 'boot', self, isSame }, services)
+  t.equal(
+    other(() => true),
+    undefined,
+    'nobody started here',
+  )
+  countStart(stateDir, me, nobody)
+  t.equal(
+    other(() => true),
+    7,
+  )
+  for (const alive of [false, undefined])
+    t.equal(
+      other(() => alive),
+      undefined,
+      'dead or unknown',
+    )
+  t.equal(
+    other(() => true, [], 7),
+    undefined,
+    'this process',
+  )
+  countStart(stateDir, { ...me, pid: 9 }, nobody)?.ended()
+  const registered = { pid: 7, processStart: 'boot:1', stateDir }
+  t.equal(
+    other(() => true, [registered]),
+    7,
+    'the one that started last has ended; the register knows the first',
+  )
+  t.equal(
+    other(() => true, [{ ...registered, stateDir: '/another' }]),
+    undefined,
+  )
+  for (const audit of ['on', 'required'] as const)
+    t.match(auditRivalry({ ...audited, policy: { audit } as Policy }, 7), /^process 7 .*stop that process, or give .* its own stateDir$/)
+  t.equal(auditRivalry({ stateDir, policy: { audit: 'off' } as Policy }, 7), undefined)
+  t.equal(auditRivalry({ stateDir, policy: undefined }, 7), undefined)
+  t.equal(auditRivalry(audited, undefined), undefined)
   t.end()
 })
