@@ -5,13 +5,13 @@ import { hostsLines } from './config/hosts-file.ts'
 import type { Loaded } from './config/load.ts'
 import { keyOf, MAX_ALIASES, type OwnAnswer, ownNameOf } from './config/own-answers.ts'
 import { nameFromText, textFromName } from './dns/name.ts'
-import { lowerOctet } from './dns/octets.ts'
+import { lowerOctet, u16 } from './dns/octets.ts'
 import { escaped } from './dns/rdata-text.ts'
 import { rcodeText, textFromType, typeFromText } from './dns/registries.ts'
 import { EnigmError } from './errors.ts'
 import { isRecord } from './files/json.ts'
-import { localRule } from './local-names/special-names.ts'
-import type { Question, View } from './resolve.ts'
+import { localVerdict } from './local-names/special-names.ts'
+import type { Answer, Question, View } from './resolve.ts'
 import { Dns64 } from './rules/dns64.ts'
 import { appliesAt } from './rules/list-times.ts'
 import { type OwnVerdict, ownVerdict, questionFor } from './rules/own-answers.ts'
@@ -55,6 +55,8 @@ export interface Explanation {
   readonly verdict: 'answered' | 'blocked' | 'unknown'
   readonly steps: readonly ExplainStep[]
   readonly route?: ExplainRoute
+  /** An answer made here that has no records of the type, or denies the name. Absent: unknown or no. */
+  readonly empty?: 'no-data' | 'no-such-name'
 }
 
 /** The question to explain, and the address of the client that would ask it. */
@@ -95,9 +97,10 @@ export function cacheStep(reply: unknown, why = 'no service answers'): ExplainSt
 }
 
 /** The verdict in words. */
-export function verdictText({ verdict, steps }: Pick<Explanation, 'verdict' | 'steps'>): string {
+export function verdictText({ verdict, steps, empty }: Pick<Explanation, 'verdict' | 'steps' | 'empty'>): string {
   if (verdict === 'blocked') return 'would be blocked'
   if (verdict === 'unknown') return 'cannot tell'
+  if (empty !== undefined) return `would be answered: ${empty === 'no-data' ? 'no data of this type (NODATA)' : 'no such name (NXDOMAIN)'}`
   if (steps.at(-1)?.rule === ANSWER_IS_CHECKED) return 'would be answered, unless a list blocks what the answer contains'
   return steps.some((step) => step.verdict === 'fresh') ? 'would be answered from the cache' : 'would be answered'
 }
@@ -122,7 +125,7 @@ export async function explain(loaded: Loaded, input: ExplainInput, cache: Explai
   const end = await walk(loaded, input, viewOf(loaded, client), steps)
   const route = end.route === undefined ? {} : { route: end.route }
   if (end.route !== undefined && cache.verdict === 'fresh') return { ...shown, ...fromCache(cache, steps), ...route }
-  return { ...shown, verdict: end.verdict, steps, ...route }
+  return { ...shown, verdict: end.verdict, steps, ...route, ...(end.empty === undefined ? {} : { empty: end.empty }) }
 }
 
 /**
@@ -142,7 +145,16 @@ function fromCache({ list }: ExplainStep, steps: readonly ExplainStep[]): Pick<E
 interface End {
   readonly verdict: Explanation['verdict']
   readonly route?: ExplainRoute
+  readonly empty?: 'no-data' | 'no-such-name'
 }
+
+/** The end of a question with an answer made here. */
+function answeredWith({ rcode, wire }: Answer): End {
+  if (rcode === NXDOMAIN) return { verdict: 'answered', empty: 'no-such-name' }
+  return { verdict: 'answered', ...(rcode === NOERROR && u16(wire, 6) === 0 ? { empty: 'no-data' as const } : {}) }
+}
+const NOERROR = 0
+const NXDOMAIN = 3
 
 async function walk(loaded: Loaded, { question: first, client }: ExplainInput, view: View, steps: ExplainStep[]): Promise<End> {
   const names = new OwnNames(answersFor(loaded, view).list, loaded.hosts)
@@ -151,7 +163,7 @@ async function walk(loaded: Loaded, { question: first, client }: ExplainInput, v
     const own = ownStep(loaded, names, question, view)
     steps.push(own.step)
     if (own.target === undefined)
-      return own.step.verdict === 'answers' ? { verdict: 'answered' } : below(loaded, { question, client }, view, steps)
+      return own.answer !== undefined ? answeredWith(own.answer) : below(loaded, { question, client }, view, steps)
     question = questionFor(own.target, question.type)
   }
   return below(loaded, { question, client }, view, steps)
@@ -165,9 +177,9 @@ async function below(loaded: Loaded, input: ExplainInput, view: View, steps: Exp
   if (listed?.verdict === 'blocks') return { verdict: 'blocked' }
   if (listed?.verdict === 'unknown') return { verdict: 'unknown' }
   const side = sidesOf(loaded.config).of(question.lower, view)
-  const local = localRule(question, side.zone)
-  steps.push({ stage: 'local-names', verdict: local === undefined ? 'passes' : 'answers', ...(local === undefined ? {} : { rule: local }) })
-  if (local !== undefined) return { verdict: 'answered' }
+  const local = localVerdict(question, side.zone)
+  steps.push({ stage: 'local-names', ...(local === undefined ? { verdict: 'passes' } : { verdict: 'answers', rule: local.rule }) })
+  if (local !== undefined) return answeredWith(local.answer)
   const { zone, rule, to, cleartext } = side
   steps.push({ stage: 'route', verdict: 'asks', rule: zone === undefined ? rule : `${rule}: ${zone}` })
   steps.push(
@@ -228,6 +240,7 @@ interface OwnStep {
   readonly step: ExplainStep
   /** The target of an alias: the question continues with it. */
   readonly target?: Uint8Array
+  readonly answer?: Answer
 }
 
 function ownStep(loaded: Loaded, names: OwnNames, question: Question, view: View): OwnStep {
@@ -237,7 +250,7 @@ function ownStep(loaded: Loaded, names: OwnNames, question: Question, view: View
       verdict: verdict.kind === 'alias' ? ('alias' as const) : ('answers' as const),
       ...placeOf(loaded, verdict, question, view),
     }
-    return verdict.kind === 'alias' ? { step, target: verdict.target } : { step }
+    return verdict.kind === 'alias' ? { step, target: verdict.target } : { step, answer: verdict.answer }
   }
   const { dns64 } = loaded.config
   const ipv4 = dns64 === undefined ? undefined : new Dns64(dns64).ipv4Reverse(question)

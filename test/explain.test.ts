@@ -221,3 +221,22 @@ t.test('a forward zone and a view: whose rule says so, and who would be asked', 
   t.match((await said('a.corp.example', 'A', '192.168.2.7')).route, { to: ['one'] })
   t.match((await said('1.0.0.10.in-addr.arpa', 'PTR', '192.168.2.7')).steps.at(-1), /^local-names answers/)
 })
+
+t.test('an empty answer made here is said in words: no data, or no such name', async (t) => {
+  const { said } = await scene(t, { hosts: ['hosts'], answers: [{ name: 'own.example', type: 'A', data: '192.0.2.9' }] }, { hosts: HOSTS })
+  for (const [name, type, inWords] of [
+    ['own.example', 'A', 'would be answered'],
+    ['own.example', 'AAAA', 'would be answered: no data of this type (NODATA)'],
+    ['own.example', 'HTTPS', 'would be answered: no data of this type (NODATA)'],
+    ['localhost', 'A', 'would be answered'],
+    ['localhost', 'MX', 'would be answered: no data of this type (NODATA)'],
+    ['printer', 'A', 'would be answered: no such name (NXDOMAIN)'],
+    ['1.2.3.4', 'A', 'would be answered: no such name (NXDOMAIN)'],
+    ['a.invalid', 'A', 'would be answered: no such name (NXDOMAIN)'],
+    ['www.example', 'A', 'would be answered'],
+  ] as const) {
+    const found = await said(name, type)
+    t.equal(found.inWords, inWords, `${name} ${type}`)
+    t.equal(found.verdict, 'answered', 'the exit code stays 0')
+  }
+})

@@ -54,7 +54,8 @@ export function sourceText(source: string | undefined): string {
     case 'cache':
       return 'answered from cache'
     case 'policy':
-      return 'answered locally'
+      // The name may have been sent: a rule can replace the answer of a resolver.
+      return 'answer made by this service'
     case 'failure':
       return 'not answered: this service failed'
     case 'stale':

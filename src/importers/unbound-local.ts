@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { addressOctets } from '../config/cidr.ts'
 import type { WritableType } from '../config/record-data.ts'
 import { nameFromText, textFromName } from '../dns/name.ts'
-import { localRule } from '../local-names/special-names.ts'
+import { localVerdict } from '../local-names/special-names.ts'
 import { questionFor } from '../rules/own-answers.ts'
 import { reverseName } from '../rules/own-names.ts'
 import type { Draft } from './draft.ts'
@@ -106,7 +106,7 @@ function openZone(draft: Draft, line: number, zone: string, type: string, zones:
 /** Whether the names below a zone are local names (docs/local-names.md). */
 function isAnsweredHere(zone: string): boolean {
   try {
-    return localRule(questionFor(nameFromText(`a.${zone}.`), 1), undefined) !== undefined
+    return localVerdict(questionFor(nameFromText(`a.${zone}.`), 1), undefined) !== undefined
   } catch {
     return false
   }

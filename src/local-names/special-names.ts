@@ -56,11 +56,11 @@ const SINGLE = 'a single label'
 const localAnswersNow = lazily(() => localAnswers(SPECIAL_ZONES, () => false))
 
 /**
- * The rule by which a question is answered here, in words; undefined: it is not a local name.
+ * The answer made here, and its rule in words; undefined: the question is not about a local name.
  * `forwardZone`: the forward zone of the name.
  */
-export function localRule(question: Question, forwardZone: string | undefined): string | undefined {
-  return localAnswersNow()(question, VIEW_OF_ALL, forwardZone)?.rule
+export function localVerdict(question: Question, forwardZone: string | undefined): Pick<LocalAnswer, 'rule' | 'answer'> | undefined {
+  return localAnswersNow()(question, VIEW_OF_ALL, forwardZone)
 }
 
 /**

@@ -100,7 +100,7 @@ t.test('a reply is printed with its source', async (t) => {
 t.test('every source has a description', async (t) => {
   for (const [source, words] of [
     ['cache', 'answered from cache,'],
-    ['policy', 'answered locally'],
+    ['policy', ';; answer made by this service,'],
     ['stale', 'stale'],
     ['failure', 'not answered: this service failed'],
     ['mullvad/doh', 'answered by mullvad over doh,'],
@@ -182,7 +182,7 @@ t.test('replies with another ID or question are ignored, and the wait continues'
   for (const over of [{}, { tcp: true as const }]) {
     const { code, out } = await run('a.example', 'A', { server: `127.0.0.1:${server.port}`, ...over })
     t.equal(code, 0)
-    t.match(out, /answered locally/)
+    t.match(out, /answer made by this service/)
     t.notMatch(out, /192\.0\.2\.7/)
   }
 })
