@@ -5,14 +5,14 @@ import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
 import type { Policy } from './config/policy.ts'
 import { pathsOf } from './config/query-paths.ts'
-import { type AroundCode, isAround } from './errors.ts'
+import { type AroundCode, EnigmError, isAround } from './errors.ts'
 import type { Emit } from './events.ts'
 import { createHostChecks, type HostChecks, type HostChecksSetup, type SystemView } from './host-checks.ts'
 import type { SelfCanary } from './local-names/self-canary.ts'
 import type { PolicyGate } from './policy/gate.ts'
 import { type AuditLog, type AuditRecorder, type AuditState, auditRecorder, openAuditLog } from './posture/audit.ts'
 import type { StatusDocument } from './posture/document.ts'
-import { countStart } from './posture/earlier-runs.ts'
+import { auditRivalry, countStart } from './posture/earlier-runs.ts'
 import { createMonitor } from './posture/monitor.ts'
 import { Violations } from './posture/policy-rules.ts'
 import type { ReasonCode } from './posture/reasons.ts'
@@ -86,7 +86,7 @@ export interface Evidence {
 
 /**
  * Nothing is checked or written before `start`, except the signing key, which is made if there is
- * none.
+ * none. Throws `config` if another process would write the same audit log.
  */
 export function gatherEvidence(o: EvidenceOptions): Evidence {
   const { clock, random } = o
@@ -162,6 +162,9 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     emit({ type: 'unsigned', why: key })
     o.warn(`the status is not signed: ${key}`)
   }
+  // Both may have started at the same moment; `run` has looked before.
+  const rivalry = auditRivalry(o.loaded.config, starts?.other)
+  if (rivalry !== undefined) throw new EnigmError('config', rivalry)
   if (starts?.other !== undefined) o.warn(`process ${starts.other} keeps its state in ${stateDir} too: give each its own stateDir`)
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })
   /** Once opened, the log stays open: a reload that removes the rule must not end the record. */
@@ -185,7 +188,6 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
       await hostChecks.check()
       beat = () => {
         o.onHeartbeat()
-        audit?.log.retry()
         reportAudit()
         void hostChecks.check()
       }

@@ -1,6 +1,7 @@
 // What watches and tells, joined as in the daemon, on a clock of the test and with a host that it
 // makes up.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../src/clock.ts'
@@ -12,6 +13,7 @@ import { sampleEachMinute } from '../src/page/sample.ts'
 import { PolicyGate } from '../src/policy/gate.ts'
 import type { StatusDocument } from '../src/posture/document.ts'
 import { PROOF_OLD_MS } from '../src/posture/verdict.ts'
+import { bootId, startTimeOf } from '../src/system/process-identity.ts'
 import { FakeClock } from './support/fake-clock.ts'
 
 const PROTECTION = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256', resumed: false } as const
@@ -28,7 +30,7 @@ const failed = { type: 'upstream.failed', resolver: 'one', transport: 'dot', cod
 /** Evidence of one resolver under a policy; `gateMoved` is what the daemon does then. */
 async function house(
   t: Test,
-  o: { policy?: object; usesUs?: Promise<void>; gateMoved?: (closed: boolean, emit: (event: Event) => void) => void } = {},
+  o: { policy?: object; starts?: object; usesUs?: Promise<void>; gateMoved?: (closed: boolean, emit: (event: Event) => void) => void } = {},
 ) {
   const dir = t.testdir({ run: {}, state: {} })
   const write = (name: string, value: object) => writeFileSync(join(dir, name), JSON.stringify(value), { mode: 0o600 })
@@ -38,6 +40,7 @@ async function house(
     ...{ resolvers: 'resolvers.json', statusFile: 'run/status.json', stateDir: 'state', policy: o.policy ?? { audit: 'on' } },
     ...{ shaping: { profile: 'off' }, transports: ['dot'] },
   })
+  if (o.starts !== undefined) write('state/starts.json', o.starts)
   const clock = new FakeClock()
   const log: string[] = []
   const seen = { vpn: true, usesUs: o.usesUs !== undefined, asked: o.usesUs ?? Promise.resolve() }
@@ -64,7 +67,7 @@ async function house(
   t.teardown(() => evidence.stop())
   const status = (): StatusDocument => JSON.parse(readFileSync(join(dir, 'run', 'status.json'), 'utf8'))
   const audit = () => readFileSync(join(dir, 'state', 'audit.jsonl'), 'utf8')
-  return { evidence, clock, log, seen, status, audit }
+  return { evidence, clock, log, seen, status, audit, dir }
 }
 
 t.test('reading the status changes nothing: no audit entry, no age, no date', async (t) => {
@@ -82,6 +85,31 @@ t.test('reading the status changes nothing: no audit entry, no age, no date', as
   await clock.advance(10_000)
   t.not(audit(), before, 'the next heartbeat is one')
   t.match(audit().slice(before.length), /"of":"service","from":"warn","to":"ok"/)
+})
+
+t.test('an audit log that was removed is noticed at the next heartbeat: the new log, and then the status, have the gap', async (t) => {
+  const { evidence, clock, status, audit, dir } = await house(t, { policy: { audit: 'required' } })
+  evidence.emit(answered)
+  await clock.advance(10_000)
+  const entries = audit().trim().split('\n').length
+  t.ok(entries > 1)
+  rmSync(join(dir, 'state'), { recursive: true })
+  await clock.advance(10_000)
+  t.match(audit(), /^\{"n":1,.*"what":"gap"/)
+  await clock.advance(10_000)
+  t.match(status().audit, { state: 'writing', lost: entries })
+  t.ok(status().signals.service.reasons.some(({ code }) => code === 'audit-gap'))
+  t.match(JSON.parse(audit().split('\n')[0] ?? ''), { n: 1, what: 'gap', detail: { lost: entries } })
+})
+
+t.test('a start is refused if another process came first in the directory of the audit log', async (t) => {
+  const other = spawn('sleep', ['60'])
+  t.teardown(() => other.kill())
+  const pid = other.pid ?? 0
+  const starts = { bootId: bootId(), starts: 1, clean: false, pid, processStart: startTimeOf(pid) }
+  const said = new RegExp(`process ${pid} also keeps its state in .* give this service its own stateDir`)
+  await t.rejects(house(t, { starts, policy: { audit: 'required' } }), { code: 'config', message: said })
+  await house(t, { starts, policy: { audit: 'off' } })
 })
 
 t.test('a command that changed the DNS of the system finds its effect in the status file at once', async (t) => {

@@ -6,13 +6,13 @@ import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import type { PolicySource } from '../config/policy-from.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
-import { asEnigmError, isBug } from '../errors.ts'
+import { asEnigmError, EnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { isReadable } from '../files/writing.ts'
 import { neverAskedByResolved } from '../listen/bind.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
 import { preparePaths, settlePaths, shareRuntime } from '../owned-paths.ts'
-import { auditRivalry, runningIn } from '../posture/earlier-runs.ts'
+import { auditRivalry, keepsAudit, runningIn } from '../posture/earlier-runs.ts'
 import { otherWriter } from '../posture/reader.ts'
 import { controlPath, listenControl } from '../system/control-socket.ts'
 import { harden, unsafeEnvironment } from '../system/hardening.ts'
@@ -84,6 +84,10 @@ async function run(options: RunOptions): Promise<void> {
   const load = async (inForce: Loaded) => {
     const next = await reloadConfig(inForce, options.config, overrides())
     const { user } = next.config
+    // The state directory stays that of the start, and a log that is open has its one writer.
+    const { stateDir, policy } = inForce.config
+    const writers = keepsAudit(policy) ? undefined : auditWriters({ stateDir, policy: next.config.policy })
+    if (writers !== undefined) throw new EnigmError('config', writers)
     // Check the user now: the setting waits for the next start, which would fail with an unknown
     // user.
     if (user !== undefined && user !== inForce.config.user) accountOf(user)
@@ -102,7 +106,7 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`), activated)
     const privileges = established(loaded)
-    const writers = auditWriters(loaded)
+    const writers = auditWriters(loaded.config)
     if (writers !== undefined) return refuse(writers, activated)
     const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]
@@ -254,7 +258,7 @@ function settled(privileges: Privileges, { config, files }: Loaded, log: Log): v
 }
 
 /** Why this service may not write the audit log; undefined: it may, or writes none. */
-function auditWriters({ config }: Loaded): string | undefined {
+function auditWriters(config: Parameters<typeof auditRivalry>[0]): string | undefined {
   const self = { bootId: bootId(), self: process.pid, isSame }
   return auditRivalry(config, runningIn(config.stateDir, self, runningServices(runtimeDirectories(thisAccount()))))
 }

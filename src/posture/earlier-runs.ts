@@ -87,6 +87,9 @@ export function runningIn(
   return [...unended, ...services].find(lives)?.pid
 }
 
+/** Whether a policy writes an audit log. */
+export const keepsAudit = (policy: Policy | undefined) => policy !== undefined && policy.audit !== 'off'
+
 /**
  * Why a start is refused while process `other` uses `stateDir`: the audit log has one writer.
  * Undefined: no audit log is configured, or there is no such process.
@@ -95,7 +98,7 @@ export function auditRivalry(
   { stateDir, policy }: { readonly stateDir: string; readonly policy?: Policy | undefined },
   other: number | undefined,
 ): string | undefined {
-  if (other === undefined || policy === undefined || policy.audit === 'off') return undefined
+  if (other === undefined || !keepsAudit(policy)) return undefined
   return `process ${other} also keeps its state in ${stateDir}, and the audit log there (policy.audit) must have one writer: stop that process, or give this service its own stateDir`
 }
 
