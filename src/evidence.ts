@@ -163,7 +163,7 @@ export function gatherEvidence(o: EvidenceOptions): Evidence {
     o.warn(`the status is not signed: ${key}`)
   }
   // Both may have started at the same moment; `run` has looked before.
-  const rivalry = auditRivalry(o.loaded.config, starts?.other)
+  const rivalry = auditRivalry({ stateDir, policy }, starts?.other)
   if (rivalry !== undefined) throw new EnigmError('config', rivalry)
   if (starts?.other !== undefined) o.warn(`process ${starts.other} keeps its state in ${stateDir} too: give each its own stateDir`)
   if (starts !== undefined) emit({ type: 'restarts', count: starts.count, clean: starts.clean })

@@ -55,7 +55,7 @@ export interface Explanation {
   readonly verdict: 'answered' | 'blocked' | 'unknown'
   readonly steps: readonly ExplainStep[]
   readonly route?: ExplainRoute
-  /** An answer made here that has no records of the type, or denies the name. Absent: unknown or no. */
+  /** An answer made here has no records of the type, or denies the name. Absent: not known. */
   readonly empty?: 'no-data' | 'no-such-name'
 }
 

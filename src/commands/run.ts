@@ -106,7 +106,7 @@ async function run(options: RunOptions): Promise<void> {
     const rival = otherWriter(statusFile, { wallMs: clock.wallMs(), isSame }, process.pid)
     if (rival !== undefined) return refuse(rivalry(statusFile, `process ${rival}`), activated)
     const privileges = established(loaded)
-    const writers = auditWriters(loaded.config)
+    const writers = auditWriters({ stateDir: loaded.config.stateDir, policy: loaded.config.policy })
     if (writers !== undefined) return refuse(writers, activated)
     const log = createLog(loaded.config.log.level, undefined, bundledPino)
     const heal: (() => void)[] = [tied.beat]

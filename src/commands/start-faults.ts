@@ -192,7 +192,7 @@ function takenBy({ config }: Loaded, { host, service, clock }: StartWorld): Star
   const others = host.services().filter(({ pid }) => pid !== writer && pid !== service?.pid)
   const owner = runningIn(stateDir, { bootId: bootId(), self: process.pid, isSame }, others)
   const other = owner === writer || owner === service?.pid ? undefined : owner
-  const logged = auditRivalry(config, other)
+  const logged = auditRivalry({ stateDir, policy: config.policy }, other)
   const shared =
     other === undefined
       ? []

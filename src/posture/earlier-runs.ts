@@ -95,7 +95,7 @@ export const keepsAudit = (policy: Policy | undefined) => policy !== undefined &
  * Undefined: no audit log is configured, or there is no such process.
  */
 export function auditRivalry(
-  { stateDir, policy }: { readonly stateDir: string; readonly policy?: Policy | undefined },
+  { stateDir, policy }: { readonly stateDir: string; readonly policy: Policy | undefined },
   other: number | undefined,
 ): string | undefined {
   if (other === undefined || !keepsAudit(policy)) return undefined
