@@ -1,3 +1,4 @@
+import { isLinkLocal6, isLoopback } from '../config/cidr.ts'
 import type { Loaded } from '../config/load.ts'
 import { counted } from '../config/problems.ts'
 import { type ErrorCode, inDoubt, isErrorCode, looksBlocked } from '../errors.ts'
@@ -7,6 +8,7 @@ import type { Transport } from '../resolve.ts'
 import type { Connectivity } from '../system/network-view.ts'
 import type { SystemResolver } from '../system/system-resolver.ts'
 import { TRANSPORTS } from '../transports.ts'
+import { dialledAddresses } from '../trusted-resolvers.ts'
 import { hopsText, PROBE_EXAMPLE } from './check-screen.ts'
 import type { Finding } from './reach.ts'
 
@@ -130,7 +132,10 @@ function service({ status: { judgement, message, path }, suspended }: Symptoms):
 
 const RULES = 'See policy.rules in enigm-dns status --json: the rule that is not met says why.'
 
-/** The worst reason that the running service itself reports. */
+/**
+ * The worst reason that the running service itself reports. A hop that fails is the cause of failing
+ * resolvers, so it is named instead of them.
+ */
 function policy({ document, judgement }: StatusReading): Remark {
   if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Cannot tell without a current status.')
   const reasons = Object.values(document.signals).flatMap((signal) => signal.reasons)
@@ -138,7 +143,8 @@ function policy({ document, judgement }: StatusReading): Remark {
   const cause = document.signals.policyCompliance.reasons.find(({ code }) => closing !== undefined && code === `rule-${closing.rule}`)
   // While the policy lets no query through, resolvers that do not answer are not the cause.
   if (closing !== undefined && cause === undefined) return remark('policy', 'bad', `The service says: ${closing.says}`, RULES)
-  const worst = cause ?? reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
+  const hop = reasons.find(({ code, severity }) => code === 'hop-down' && severity === 'bad')
+  const worst = cause ?? hop ?? reasons.find((r) => r.severity === 'bad') ?? reasons.find((r) => r.severity === 'warn')
   if (worst === undefined) return remark('policy', 'ok', `The service says: ${document.state}.`)
   return {
     ...remark('policy', worst.severity === 'bad' ? 'bad' : 'warn', `The service says: ${worst.message}`, worst.mend),
@@ -169,12 +175,17 @@ export function clockRemark({ wallMs, links }: Pick<Symptoms, 'wallMs' | 'links'
   return remark('clock', 'ok', `The clock says ${date}.`)
 }
 
+const NOT_NEEDED = 'No default route is needed: this host dials no address beyond itself and its links.'
+
 function network({ connectivity: { ipv4, ipv6, mtu }, loaded, links: found }: Symptoms): readonly Remark[] {
   const remarks: Remark[] = []
-  const v6Reachable = loaded === undefined || loaded.resolvers.some((r) => r.addresses.some((address) => address.includes(':')))
+  const dialled = loaded?.resolvers.flatMap((resolver) => dialledAddresses(resolver, loaded.config)) ?? []
+  const v6Reachable = loaded === undefined || dialled.some((address) => address.includes(':'))
+  const isNear = dialled.length > 0 && dialled.every((address) => isLoopback(address) || isLinkLocal6(address))
   if (ipv4 === undefined) remarks.push(remark('network', 'unknown', 'Routes cannot be read on this system.'))
   else if (!ipv4 && ipv6 !== true && found?.some(({ ok }) => ok) === true)
     remarks.push(remark('network', 'ok', 'There is no default route, and none is needed: a resolver is reached without one.'))
+  else if (!ipv4 && isNear) remarks.push(remark('network', 'ok', NOT_NEEDED))
   else if (!ipv4 && ipv6 !== true) remarks.push(remark('network', 'bad', 'There is no default route.', 'Connect to a network.'))
   else if (!ipv4 && !v6Reachable)
     remarks.push(

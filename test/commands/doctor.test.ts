@@ -3,11 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
-import type { Remark } from '../../src/commands/diagnosis.ts'
+import { diagnose, type Remark, type Symptoms } from '../../src/commands/diagnosis.ts'
 import { type DoctorOptions, doctor } from '../../src/commands/doctor.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
+import { judgeText } from '../../src/posture/reader.ts'
+import { report } from '../../src/posture/report.ts'
 import type { Connectivity } from '../../src/system/network-view.ts'
 import type { SystemResolver } from '../../src/system/system-resolver.ts'
+import { after, at, dial, failed, started, verdictOn } from '../posture/evidence.ts'
 import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { freePort } from '../support/real/server-process.ts'
@@ -28,6 +31,7 @@ interface Setting {
   readonly config?: Readonly<Record<string, unknown>>
   readonly wallOffsetMs?: number
   readonly answer?: (query: Uint8Array) => Uint8Array
+  readonly addresses?: readonly string[]
 }
 
 /** Runs the doctor against one resolver on loopback; no service listens. */
@@ -44,7 +48,7 @@ async function run(t: Test, setting: Setting, options: DoctorOptions = {}) {
   const resolver = {
     id: 'mine',
     authenticationDomainName: NAME,
-    addresses: ['127.0.0.1'],
+    addresses: setting.addresses ?? ['127.0.0.1'],
     transports: { dot: { port: setting.dotPort ?? dot.port }, doh: { port: doh.port } },
     spkiPins: setting.pins ?? [],
     caFile: 'ca.pem',
@@ -89,6 +93,9 @@ t.test('no service runs: problems come first, each with its fix; the links are f
   t.match(out, /^ok links {8}mine over doh/m)
 })
 
+const AFAR = ['192.0.2.1']
+const behind = (address: string) => ({ proxies: { b: { type: 'socks5', address } }, via: ['b'] })
+
 t.test('each step from the application down has its own word', async (t) => {
   const cases: readonly [Setting, Remark['layer'], Remark['state'], RegExp][] = [
     [{ wayOut: { hosts: ['files'] } }, 'nsswitch', 'bad', /never use DNS/],
@@ -96,8 +103,12 @@ t.test('each step from the application down has its own word', async (t) => {
     [{ system: { asks: 'elsewhere', by: 'resolv.conf', stays: false } }, 'resolv.conf', 'bad', /another DNS server/],
     [{ system: { asks: 'partly', by: 'systemd-resolved', stays: false } }, 'resolv.conf', 'warn', /others as well \(systemd-resolved\)/],
     [{ system: { asks: 'unknown', by: 'no resolv.conf', stays: false } }, 'resolv.conf', 'unknown', /Cannot tell which/],
-    [{ wayOut: { ipv4: false, ipv6: false } }, 'network', 'bad', /no default route/],
-    [{ wayOut: { ipv4: false } }, 'network', 'bad', /IPv6 only/],
+    [{ wayOut: { ipv4: false, ipv6: false }, addresses: AFAR }, 'network', 'bad', /no default route/],
+    [{ wayOut: { ipv4: false }, addresses: AFAR }, 'network', 'bad', /IPv6 only/],
+    [{ wayOut: { ipv4: false } }, 'network', 'ok', /^No default route is needed/],
+    [{ wayOut: { ipv4: false, ipv6: false }, addresses: AFAR, config: behind('127.0.0.1:9') }, 'network', 'ok', /^No default route is needed/],
+    [{ wayOut: { ipv4: false, ipv6: false }, config: behind('192.0.2.9:9') }, 'network', 'bad', /no default route/],
+    [{ wayOut: { ipv4: false }, addresses: AFAR, config: behind('[2001:db8::9]:9') }, 'network', 'ok', /Default routes: IPv6/],
     [{ wayOut: { ipv4: undefined, ipv6: undefined } }, 'network', 'unknown', /cannot be read/],
     [{ wayOut: { mtu: 1200 } }, 'network', 'warn', /MTU is 1200/],
     [{ wallOffsetMs: -20 * 365 * DAY_MS }, 'clock', 'bad', /The clock is wrong/],
@@ -115,6 +126,27 @@ t.test('each step from the application down has its own word', async (t) => {
 t.test('without a default route, resolvers that are reached are no fault of the network', async (t) => {
   const [network] = about(await remarks(t, { wayOut: { ipv4: false, ipv6: false } }), 'network')
   t.match(network, { state: 'ok', message: 'There is no default route, and none is needed: a resolver is reached without one.' })
+})
+
+t.test('a proxy on this host is down: the network is no fault, with no default route', async (t) => {
+  const all = await remarks(t, { wayOut: { ipv4: false, ipv6: false }, config: behind(`127.0.0.1:${await freePort()}`) })
+  t.match(about(all, 'network'), [{ state: 'ok' }])
+  for (const link of about(all, 'links')) t.match(link, { state: 'bad', message: /proxy "b" cannot be reached/, mend: /^Start that proxy/ })
+})
+
+t.test('a proxy is down: it is named instead of the resolvers that fail because of it', async (t) => {
+  const ids = ['a', 'b'] as const
+  const dials = ids.flatMap((id) => (['dot', 'dot', 'doh', 'doh'] as const).map((over) => dial(id, 'hop-unreachable', over, 'tor')))
+  const { state, nowMs } = after([started, ...ids.map((id) => failed(id, 'hop-unreachable')), ...dials])
+  const writer = { version: '0.1.0', pid: 42, processStart: 'boot:9', heartbeatS: 10 }
+  const { wallMs } = at(nowMs)
+  const document = report(state, verdictOn(state, nowMs), writer, { entries: 0, bytes: 0, maxBytes: 1 }, wallMs)
+  const codes = Object.values(document.signals).flatMap(({ reasons }) => reasons.map(({ code }) => code))
+  t.ok(codes.indexOf('all-failing') < codes.indexOf('hop-down'), codes.join(' '))
+  const status = judgeText('/run/status.json', JSON.stringify(document), { wallMs, isSame: () => true })
+  const symptoms = { status, connectivity: healthy, system: ours, listeners: [], wallMs } as unknown as Symptoms
+  const [policy] = about(diagnose(symptoms), 'policy')
+  t.match(policy, { state: 'bad', code: 'hop-down', message: /The proxy "tor" cannot be reached/, mend: /^Start it/ })
 })
 
 t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
