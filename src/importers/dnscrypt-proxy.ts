@@ -72,13 +72,19 @@ const SERVER_IDS: Readonly<Record<string, string>> = {
 const hasHops = new WeakSet<Draft>()
 
 /**
- * Lookups fail until a person writes the hops: otherwise resolvers that were asked through hops
- * would be asked directly, and learn the address of this host.
+ * A start is refused until a person writes the hops: otherwise resolvers that were asked through
+ * hops would be asked directly, and learn the address of this host.
  */
-function failUntilHops(draft: Draft, from: number, to: number, why: string) {
+function refuseUntilHops(draft: Draft, from: number, to: number, why: string) {
   draft.settings.policy = { separation: 'required' }
-  draft.say('left out', from, `${why}; until then lookups fail (policy.separation)`, to)
+  draft.say('left out', from, `${why}; until then a start is refused (policy.separation)`, to)
 }
+
+/** How a proxy meets the rule: somebody must say who runs it, and Tor separates by itself. */
+const NAMED = {
+  socks5: 'with its "operator", or for Tor with "isolate": "operator"',
+  'http-connect': 'with its "operator"',
+} as const
 
 /** Imports the address of a proxy as the hop on the way to all resolvers. */
 const proxy =
@@ -93,10 +99,10 @@ const proxy =
     const host = url?.hostname.replace(/^localhost$/i, '127.0.0.1') ?? ''
     const isNumeric = isIP(host.replace(/^\[|\]$/g, '')) !== 0
     if (url === undefined || !isNumeric || url.port === '')
-      return failUntilHops(draft, from, to, 'the address of the proxy is not ADDRESS:PORT; write "proxies" and "via"')
+      return refuseUntilHops(draft, from, to, `the address of the proxy is not ADDRESS:PORT; write "proxies" (${NAMED[type]}) and "via"`)
     draft.settings.proxies = { proxy: { type, address: `${host}:${url.port}` } }
     draft.settings.via = ['proxy']
-    draft.say('taken', from, `via: proxy, at ${host}:${url.port}; for Tor add "isolate": "operator"`, to)
+    draft.say('taken', from, `via: proxy, at ${host}:${url.port}${type === 'socks5' ? '; for Tor add "isolate": "operator"' : ''}`, to)
     if (url.username !== '')
       draft.say('left out', from, 'write its user name and its password ("username", "passwordFile"); it may refuse until then', to)
   }
@@ -303,7 +309,14 @@ const TABLE_RULES: Readonly<Record<string, Rule>> = {
   anonymized_dns: (draft, { key, value, from, to }) => {
     if (key !== 'routes' || !Array.isArray(value) || value.length === 0)
       return draft.say('left out', from, 'relays have their own settings', to)
-    failUntilHops(draft, from, to, 'write the relays of the resolvers in a trusted set, or a proxy')
+    const { proxies } = draft.settings as { readonly proxies?: Readonly<Record<string, { readonly type: keyof typeof NAMED }>> }
+    const [proxied] = Object.values(proxies ?? {})
+    const relays = 'write the relays of the resolvers in a trusted set'
+    const why =
+      proxied === undefined
+        ? `${relays}, or a proxy ("proxies" ${NAMED.socks5}, and "via")`
+        : `write the proxy of "proxies" ${NAMED[proxied.type]}; relays are written in a trusted set`
+    refuseUntilHops(draft, from, to, why)
   },
   doh_client_x509_auth: leftOut('client certificates are settings of a resolver'),
   local_doh: leftOut('this program serves no DNS over HTTPS to clients'),

@@ -106,6 +106,32 @@ t.test('resolvers of stamps have the transports that a start needs, or are left 
   else t.match(quic.faults, [/"doq" is the only transport/])
 })
 
+t.test('where hops are missing, the report says that a start is refused, and what it lacks', async (t) => {
+  const relays = "[anonymized_dns]\nroutes = [{ server_name='*', via=['a'] }]\n"
+  const socks = "proxy = 'socks5://127.0.0.1:9050'\n"
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [relays, /write the relays of the resolvers in a trusted set, or a proxy .*; until then a start is refused/],
+    [`${socks}${relays}`, /write the proxy of "proxies" with its "operator", or for Tor with "isolate": "operator"; .* a start is refused/],
+    [`http_proxy = 'http://127.0.0.1:3128'\n${relays}`, /write the proxy of "proxies" with its "operator"; .* a start is refused/],
+    ["proxy = 'socks5://proxy.example:9050'\n", /write "proxies" \(with its "operator", .*\) and "via"; until then a start is refused/],
+  ]
+  for (const [text, said] of cases) {
+    const { faults, report } = await from('dnscrypt-proxy', text)
+    t.match(faults, [/^policy\.separation: /], text)
+    t.match(report, said)
+    t.notMatch(report, /lookups fail/)
+  }
+  const { raw } = await from('dnscrypt-proxy', `${socks}${relays}`)
+  const { proxies } = raw as { readonly proxies: { readonly proxy: object } }
+  for (const more of [{ operator: 'me' }, { isolate: 'operator' }]) {
+    const file = join(room, 'mended.json')
+    writeFileSync(file, JSON.stringify({ ...raw, proxies: { proxy: { ...proxies.proxy, ...more } } }), { mode: 0o600 })
+    const { problems } = await checkConfig(file, {}, { configFile: join(room, 'absent.json'), resolversFile: shippedResolversFile() })
+    t.strictSame(problems, [], 'what the report says to write is enough')
+  }
+  t.strictSame((await from('dnscrypt-proxy', socks)).faults, [])
+})
+
 t.test('without a resolver of the source, the last line says that those of the shipped set are asked', async (t) => {
   const nothing = await from('unbound', 'server:\n  interface: 127.0.0.1\n')
   t.notOk('use' in nothing.raw)
