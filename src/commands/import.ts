@@ -28,7 +28,7 @@ adlists.list and files of dnsmasq.
 
 Exit codes:
   0  every line is taken or the same    1  some lines are left out, or a file exists already
-  2  the file cannot be read, or has another format
+  2  the file cannot be read, has another format, has no setting, or is of another program
 
 Examples:
   $ enigm-dns import --from unbound /etc/unbound/unbound.conf --out ./config.json

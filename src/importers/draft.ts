@@ -80,6 +80,8 @@ export class Draft {
   readonly #withFiles: boolean
   readonly #outcomes: Outcome[] = []
   readonly #covered = new Set<number>()
+  #headers = 0
+  #unknown = 0
   readonly settings: Record<string, unknown> = {}
   readonly use = new Set<string>()
   readonly #resolvers = new Map<string, ResolverPlace>()
@@ -121,15 +123,43 @@ export class Draft {
     for (let line = from; line <= to; line++) this.#covered.add(line)
   }
 
+  /** Records the header of a known section. */
+  header(line: number): void {
+    this.say('same', line, 'a section header; its lines follow')
+    this.#headers++
+  }
+
+  /** Records lines with a setting (`what`) that the program is not known to have. */
+  unknown(from: number, what: string, to = from): void {
+    this.say('left out', from, `${what} is not known`, to)
+    this.#unknown++
+  }
+
+  /**
+   * Whether the text has settings, and whether it looks like the file of another program: nothing of
+   * it is taken or the same, and most settings are not known. Valid after `finish`.
+   */
+  get kind(): 'empty' | 'foreign' | 'own' {
+    const kept = this.#outcomes.filter(({ verdict }) => verdict !== 'left out').length
+    const settings = this.#outcomes.length - this.#headers
+    if (settings === 0) return 'empty'
+    return kept === this.#headers && this.#unknown * 2 > settings ? 'foreign' : 'own'
+  }
+
   /**
    * Ends the import. Lines without an outcome are recorded as not understood, unless `isSilent`.
    */
   finish(isSilent: (line: string) => boolean): Imported {
     this.#applyExceptions()
     let silent = 0
-    for (const [at, text] of this.#lines.entries()) {
+    // The end of the last line is no line.
+    const lines = this.#lines.at(-1) === '' ? this.#lines.slice(0, -1) : this.#lines
+    for (const [at, text] of lines.entries()) {
       if (isSilent(text)) silent += this.#covered.has(at + 1) ? 0 : 1
-      else if (!this.#covered.has(at + 1)) this.say('left out', at + 1, 'it is not understood')
+      else if (!this.#covered.has(at + 1)) {
+        this.say('left out', at + 1, 'it is not understood')
+        this.#unknown++
+      }
     }
     this.#dropCircles()
     const outcomes = this.#outcomes.toSorted((a, b) => a.line - b.line)

@@ -106,7 +106,12 @@ t.test('each step from the application down has its own word', async (t) => {
     [{ wayOut: { ipv4: false, ipv6: false }, addresses: AFAR }, 'network', 'bad', /no default route/],
     [{ wayOut: { ipv4: false }, addresses: AFAR }, 'network', 'bad', /IPv6 only/],
     [{ wayOut: { ipv4: false } }, 'network', 'ok', /^No default route is needed/],
-    [{ wayOut: { ipv4: false, ipv6: false }, addresses: AFAR, config: behind('127.0.0.1:9') }, 'network', 'ok', /^No default route is needed/],
+    [
+      { wayOut: { ipv4: false, ipv6: false }, addresses: AFAR, config: behind('127.0.0.1:9') },
+      'network',
+      'ok',
+      /^No default route is needed/,
+    ],
     [{ wayOut: { ipv4: false, ipv6: false }, config: behind('192.0.2.9:9') }, 'network', 'bad', /no default route/],
     [{ wayOut: { ipv4: false }, addresses: AFAR, config: behind('[2001:db8::9]:9') }, 'network', 'ok', /Default routes: IPv6/],
     [{ wayOut: { ipv4: undefined, ipv6: undefined } }, 'network', 'unknown', /cannot be read/],

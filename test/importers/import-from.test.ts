@@ -239,6 +239,44 @@ t.test('without files beside it, what needs one is left out and named', async (t
   t.ok(outcomes.some(({ says }) => /ads\.example.*use --out to write it/.test(says)))
 })
 
+t.test('a file without a setting, and a file of another program, are refused by every reader', async (t) => {
+  const sources: readonly ImportSource[] = ['dnscrypt-proxy', 'adguardhome', 'pihole', 'unbound']
+  for (const source of sources)
+    for (const text of ['', '\n', '\uFEFF', '# only\r\n\n  # comments\n'])
+      t.throws(() => imported(source, text), { code: 'config', message: 'the file has no setting' }, `${source} ${JSON.stringify(text)}`)
+  const foreign: readonly (readonly [ImportSource, string, string])[] = [
+    ['dnscrypt-proxy', read('pihole.toml'), 'dnscrypt-proxy'],
+    ['dnscrypt-proxy', '[package]\nname = "x"\n', 'dnscrypt-proxy'],
+    ['adguardhome', 'version: "3"\nservices:\n  web:\n    image: nginx\n', 'AdGuard Home'],
+    ['adguardhome', read('unbound.conf'), 'AdGuard Home'],
+    ['adguardhome', '{"a": 1, "b": {"c": 2}}', 'AdGuard Home'],
+    ['unbound', read('AdGuardHome.yaml'), 'Unbound'],
+    ['unbound', '[Interface]\nAddress = 10.0.0.1\n', 'Unbound'],
+    ['unbound', 'just a text\n', 'Unbound'],
+    ['pihole', '[package]\nname = "x"\n', 'Pi-hole'],
+    ['pihole', read('unbound.conf'), 'Pi-hole'],
+  ]
+  for (const [source, text, name] of foreign)
+    t.throws(
+      () => imported(source, text),
+      { code: 'config', message: new RegExp(`^(this does not look like a configuration of ${name}: |line \\d+ is not |it is not a conf)`) },
+      `${source}: ${text.slice(0, 30)}`,
+    )
+  t.match(imported('dnscrypt-proxy', "proxy = 'x'\n").outcomes, [{ verdict: 'left out' }], 'a known setting that is left out is reported')
+  t.match(imported('adguardhome', 'tomorrow: 1\ndns:\n  bind_hosts: [127.0.0.1]\n').config, { listen: [/127/] }, 'one unknown key')
+})
+
+t.test('the end of the last line is no empty line', async (t) => {
+  for (const [end, silent] of [
+    ['', 0],
+    ['\n', 0],
+    ['\r\n', 0],
+    ['\n\n', 1],
+    ['\n# x\n', 1],
+  ] as const)
+    t.equal(imported('unbound', `server:\n  interface: 127.0.0.1${end}`).silent, silent, JSON.stringify(end))
+})
+
 t.test('another form is refused with one sentence', async (t) => {
   t.throws(() => imported('dnscrypt-proxy', "a = 'x\nb = 1"), { code: 'config', message: /^line 1 is not TOML: a quote is not closed/ })
   t.throws(() => imported('dnscrypt-proxy', 'server:\n  x: 1\n'), { code: 'config', message: /^line 1 is not TOML/ })

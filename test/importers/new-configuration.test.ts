@@ -143,7 +143,7 @@ t.test('without a resolver of the source, the last line says that those of the s
   t.match(unknown.report, /left out .*\n.*\nNo resolver of the file is in the new configuration/)
   const known = await from('pihole', 'server=9.9.9.9\n')
   t.match(known.report, /\nThe new configuration asks: quad9 \(Quad9 Foundation\)\.\n$/)
-  t.match(known.report, /; 1 comment or empty line\n/)
+  t.match(known.report, /; 0 comments and empty lines\n/)
 })
 
 t.test('a new resolver for a zone or a view gets no other names', async (t) => {
