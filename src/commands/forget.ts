@@ -19,7 +19,7 @@ saved caches in the runtime and the state directory, and their key. Without the 
 Exit codes:
   0  everything is removed: the daemon confirmed it, or none runs
   1  something is left; the output says what    2  the configuration cannot be read
-  3  cannot tell whether a daemon still stores something
+  3  cannot tell whether a daemon still stores something, or it does not accept commands from this user
 
 Examples:
   $ enigm-dns forget
@@ -43,10 +43,11 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
     .addHelpText('after', HELP)
     .action(async (options: { readonly config?: string; readonly json?: true }) => {
       await exitAfter({ err: process.stderr, exit: world.exit }, async () => {
-        const outcome = await forget(options.config, world)
+        const refused = new Set<string>()
+        const outcome = await forget(options.config, world, refused)
         world.out.write(options.json === true ? `${JSON.stringify(outcome)}\n` : inWords(outcome))
-        if (outcome.left.length > 0) return EXIT.notAsWished
-        return outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good
+        if (outcome.left.some((why) => !refused.has(why))) return EXIT.notAsWished
+        return outcome.left.length + outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good
       })
     })
 }
@@ -61,7 +62,8 @@ interface ForgetOutcome {
   readonly unknown: readonly string[]
 }
 
-async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld): Promise<ForgetOutcome> {
+/** Adds to `refused` what is left because a daemon takes no order from this user. */
+async function forget(named: string | undefined, { clock, host = thisHost() }: ForgetWorld, refused: Set<string>): Promise<ForgetOutcome> {
   const to = await addressee(named, host)
   if ('verdict' in to) return { daemon: undefined, files: [], left: [], unknown: [to.why] }
   const { loaded, service: shown } = await findConfig(named, host)
@@ -75,7 +77,7 @@ async function forget(named: string | undefined, { clock, host = thisHost() }: F
     // No service is known at this status file, and other services have the same paths: only those
     // count.
     else if (i === 0 && others.length > 0 && one.service === undefined) continue
-    else noteWhy(whyUnreached(one, named !== undefined, host, clock), left, unknown)
+    else noteWhy(whyUnreached(one, named !== undefined, host, clock), left, unknown, refused)
   }
   const elsewhere =
     named === undefined || loaded === undefined || forgotten.length > 0 ? undefined : ofAnotherUser(named, loaded.config, host)
@@ -113,7 +115,8 @@ function ofAnotherUser(file: string, { stateDir, statusFile }: Pick<Config, 'sta
   return `the service of ${file} may be that of another user, with its files in the default places of that user; run this as that user, or as root`
 }
 
-function noteWhy({ verdict, why }: Unreached, left: string[], unknown: string[]): void {
+function noteWhy({ verdict, why, refusesUser }: Unreached, left: string[], unknown: string[], refused: Set<string>): void {
+  if (refusesUser === true) refused.add(why)
   if (verdict === 'runs') left.push(why)
   if (verdict === 'unknown') unknown.push(why)
 }

@@ -7,7 +7,7 @@ import { sendCommand } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
+import { addressee, exitAfter, exitOfUnreached, whyUnreached } from './service-orders.ts'
 import { printable, span } from './status-screen.ts'
 
 const HELP = `
@@ -61,9 +61,9 @@ async function pause(time: string, { config, list }: PauseOptions, { out, err, c
     err.write(`Nothing was paused: ${printable(reply.refused)}.\n`)
     return EXIT.notAsWished
   }
-  const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
-  err.write(`Nothing was paused: ${why}.\n`)
-  return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
+  const unreached = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
+  err.write(`Nothing was paused: ${unreached.why}.\n`)
+  return exitOfUnreached(unreached)
 }
 
 const UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const

@@ -9,7 +9,7 @@ import { controlPath } from '../system/control-socket.ts'
 import { askNetworkManager, findNetworkResolvers, type NetworkResolvers } from '../system/network-resolvers.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
+import { addressee, exitAfter, exitOfUnreached, whyUnreached } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 import { durationOf } from './trace.ts'
 
@@ -23,7 +23,7 @@ network changes or the service reloads, forgets or stops.
 Exit codes:
   0  the network lets traffic through    1  it ended before that, or no daemon runs, or it refused
   2  the configuration, --for or --resolver is invalid
-  3  cannot tell whether a daemon runs, or which resolver this network has
+  3  cannot tell whether a daemon runs, or which resolver this network has, or it does not accept commands from this user
 
 Examples:
   $ enigm-dns portal
@@ -79,9 +79,9 @@ async function portal(world: PortalWorld, options: PortalOptions): Promise<numbe
   const order = `portal ${forMs} ${found.addresses.map(withPort).join(' ')}`
   const answered = !('verdict' in to) && (await followCommand(controlPath(to.statusFile), order, clock, forMs, show))
   if (!answered) {
-    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
-    err.write(`No query was sent: ${why}.\n`)
-    return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
+    const unreached = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
+    err.write(`No query was sent: ${unreached.why}.\n`)
+    return exitOfUnreached(unreached)
   }
   if (ended === undefined && !refused) err.write('The daemon closed the connection.\n')
   return ended === 'passed' ? EXIT.good : EXIT.notAsWished

@@ -5,7 +5,7 @@ import { sendCommand } from '../system/control-client.ts'
 import { controlPath, ORDER_LIMIT_MS } from '../system/control-socket.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, answersOrders, exitAfter, whyUnreached } from './service-orders.ts'
+import { addressee, answersOrders, exitAfter, exitOfUnreached, whyUnreached } from './service-orders.ts'
 import { printable } from './status-screen.ts'
 
 const HELP = `
@@ -52,9 +52,9 @@ async function reload(config: string | undefined, { out, err, clock, host }: Rel
     err.write(`refused; the old configuration stays in force:\n${faults}\n`)
     return EXIT.notAsWished
   }
-  const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
-  err.write(`Nothing was reloaded: ${why}.\n`)
-  return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
+  const unreached = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
+  err.write(`Nothing was reloaded: ${unreached.why}.\n`)
+  return exitOfUnreached(unreached)
 }
 
 function thisWorld(): ReloadWorld {

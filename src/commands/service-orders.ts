@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/settings.ts'
 import { asEnigmError, isBug } from '../errors.ts'
-import { EXIT } from '../exit-codes.ts'
+import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { readStatus } from '../posture/reader.ts'
 import { ANSWER_LIMIT_MS, sendCommand, socketProblem } from '../system/control-client.ts'
 import { controlPath } from '../system/control-socket.ts'
@@ -47,6 +47,13 @@ export interface Unreached {
   readonly verdict: 'runs' | 'none' | 'unknown'
   /** The reason, as a clause. */
   readonly why: string
+  /** It takes orders from its own user and root only: this user cannot run the command. */
+  readonly refusesUser?: true
+}
+
+/** The exit code of a command whose order reached no service. */
+export function exitOfUnreached({ verdict }: Unreached): ExitCode {
+  return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
 }
 
 /**
@@ -101,7 +108,8 @@ function unwilling(pid: number, ours: boolean, statusFile: string): Unreached {
   const runs = (why: string): Unreached => ({ verdict: 'runs', why: `the daemon (process ${pid}) runs but ${why}` })
   const socket = controlPath(statusFile)
   const problem = socketProblem(socket)
-  if (!ours || problem === 'not ours') return runs('does not accept commands from this user: run this as the same user or root, or stop it')
+  if (!ours || problem === 'not ours')
+    return { ...runs('does not accept commands from this user: run this as the same user or root, or stop it'), refusesUser: true }
   if (problem === 'missing') return runs(`has no control socket (${socket}): its log says why; to stop it: kill ${pid}`)
   if (isSuspended(pid))
     return runs(`is suspended (SIGSTOP), so it answers nothing: kill -CONT ${pid}, or as the last resort kill -9 ${pid}`)

@@ -9,7 +9,7 @@ import { stopGuide } from './guides.ts'
 import { managerOf, type ServiceManager } from './host-service.ts'
 import { type Host, isDefaultConfig, type RunningService, thisHost } from './running-service.ts'
 import { STOP_LIMIT_MS } from './service.ts'
-import { type Addressee, addressee, exitAfter, type Unreached, whyUnreached } from './service-orders.ts'
+import { type Addressee, addressee, exitAfter, exitOfUnreached, type Unreached, whyUnreached } from './service-orders.ts'
 
 const HELP = `
 Answers the queries in progress, then stops the service, and waits until it has ended.
@@ -50,9 +50,9 @@ async function stop(config: string | undefined, { out, err, clock, host, pause, 
   }
   const reply = 'verdict' in to ? undefined : await sendCommand(controlPath(to.statusFile), 'stop', clock)
   if (!isRecord(reply) || typeof reply.pid !== 'number') {
-    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
-    err.write(`Nothing was stopped: ${why}.\n`)
-    return verdict === 'none' ? EXIT.notAsWished : EXIT.cannotTell
+    const unreached = 'verdict' in to ? to : whyUnreached(to, config !== undefined, host, clock)
+    err.write(`Nothing was stopped: ${unreached.why}.\n`)
+    return exitOfUnreached(unreached)
   }
   const { pid, processStart } = reply
   const start = typeof processStart === 'string' ? processStart : undefined

@@ -7,7 +7,7 @@ import { controlPath } from '../system/control-socket.ts'
 import { LONGEST_TRACE_MS } from '../trace/query-trace.ts'
 import { type CommandWorld, thisCommand } from './command-world.ts'
 import { type Host, thisHost } from './running-service.ts'
-import { addressee, exitAfter, whyUnreached } from './service-orders.ts'
+import { addressee, exitAfter, exitOfUnreached, whyUnreached } from './service-orders.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `
@@ -20,7 +20,8 @@ and extended error, the name and the type.
 
 Exit codes:
   0  it ran for its whole time    1  no daemon runs, or it refused or ended the trace
-  2  the configuration or --for is invalid    3  cannot tell whether a daemon runs
+  2  the configuration or --for is invalid
+  3  cannot tell whether a daemon runs, or it does not accept commands from this user
 
 Examples:
   $ enigm-dns trace --for 5m
@@ -65,9 +66,9 @@ async function trace({ out, err, clock, host = thisHost() }: TraceWorld, options
   }
   const answered = !('verdict' in to) && (await followCommand(controlPath(to.statusFile), `trace ${forMs}`, clock, forMs, show))
   if (!answered) {
-    const { verdict, why } = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
-    err.write(`Nothing to show: ${why}.\n`)
-    return verdict === 'unknown' ? EXIT.cannotTell : EXIT.notAsWished
+    const unreached = 'verdict' in to ? to : whyUnreached(to, options.config !== undefined, host, clock)
+    err.write(`Nothing to show: ${unreached.why}.\n`)
+    return exitOfUnreached(unreached)
   }
   if (begun && ended !== 'time') err.write(`${WHY[ended ?? ''] ?? 'The daemon closed the connection.'}\n`)
   return ended === 'time' ? EXIT.good : EXIT.notAsWished

@@ -2,8 +2,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemClock } from '../../src/clock.ts'
-import type { Host } from '../../src/commands/running-service.ts'
+import { forgetCommand } from '../../src/commands/forget.ts'
+import { pauseCommand } from '../../src/commands/pause.ts'
+import { portalCommand } from '../../src/commands/portal.ts'
+import { reloadCommand } from '../../src/commands/reload.ts'
+import type { Host, RunningService } from '../../src/commands/running-service.ts'
 import { whyUnreached } from '../../src/commands/service-orders.ts'
+import { stopCommand } from '../../src/commands/stop.ts'
+import { traceCommand } from '../../src/commands/trace.ts'
 import { report } from '../../src/posture/report.ts'
 import { after, answered, at, started, verdictOn } from '../posture/evidence.ts'
 
@@ -40,4 +46,36 @@ t.test('files that an earlier service left at the default place do not prove tha
   t.equal(verdict(undefined, false), 'unknown', 'processes of others cannot be seen')
   t.equal(verdict([], false), 'none')
   t.equal(verdict([17], true), 'none', 'the service of the configuration that was named is gone')
+})
+
+t.test('every command has one exit code for a service that takes no orders from this user', async (t) => {
+  const directory = t.testdir()
+  const service: RunningService = {
+    ...{ pid: process.pid, processStart: undefined, namespace: undefined, config: undefined, listenOption: undefined },
+    ...{ listen: [], statusFile: join(directory, 'status.json'), stateDir: join(directory, 'state'), uid: 54_321 },
+  }
+  const another: Host = { services: () => [service], likely: () => [], namespace: () => undefined, uid: 54_322, statusFiles: [] }
+  const codes: Record<string, number> = {}
+  let said = ''
+  const worldOf = (name: string) => {
+    const write = (text: string) => (said += text)
+    const exit = (code: number) => void Object.assign(codes, { [name]: code })
+    return { out: { write }, err: { write }, clock: systemClock(), exit, host: another }
+  }
+  const unmanaged = { manager: () => ({ installed: false, managed: false }), pause: () => {} }
+  const resolvers = () => ({ addresses: ['192.0.2.1'], by: 'a test' })
+  const commands = {
+    trace: traceCommand(worldOf('trace')),
+    portal: portalCommand({ ...worldOf('portal'), resolvers }),
+    forget: forgetCommand(worldOf('forget')),
+    pause: pauseCommand(worldOf('pause')),
+    reload: reloadCommand(worldOf('reload')),
+    stop: stopCommand({ ...worldOf('stop'), ...unmanaged }),
+  }
+  for (const [name, command] of Object.entries(commands)) {
+    said = ''
+    await command.parseAsync(name === 'pause' ? ['10m'] : [], { from: 'user' })
+    t.match(said, /does not accept commands from this user/, name)
+  }
+  t.strictSame(codes, { trace: 3, portal: 3, forget: 3, pause: 3, reload: 3, stop: 3 })
 })

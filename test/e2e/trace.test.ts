@@ -167,6 +167,6 @@ t.test('another user is refused', { skip: process.getuid?.() !== 0 && 'needs roo
   chmodSync(daemon.dir, 0o755)
   for (const file of ['config.json', 'resolvers.json', 'ca.pem', 'status.json']) chmodSync(join(daemon.dir, file), 0o644)
   const refused = await cliAsNobody('trace', '--for', '5s', '--config', join(daemon.dir, 'config.json'))
-  t.match(refused, { code: 1, stdout: '', stderr: /does not accept commands from this user/ })
+  t.match(refused, { code: 3, stdout: '', stderr: /does not accept commands from this user/ })
   t.notOk(isNamed(daemon))
 })
