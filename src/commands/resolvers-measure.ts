@@ -110,6 +110,10 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   if (entry.kind === 'relays') {
     // A relay is verified by its name, so only its addresses are looked up.
     const { addresses } = (await resolvedEntry(entry, chosen, set, world)).value
+    if (addresses.join() === entry.value.addresses.join()) {
+      world.out.write(`${printable(`${chosen.file}: ${id} has the addresses ${addresses.join(', ')} already`)}; nothing was changed.\n`)
+      return EXIT.good
+    }
     await saveSet(set, changeEntries(set.text, 'relays', new Map([[id, { addresses }]])))
     world.out.write(`${printable(`${chosen.file}: ${id} has the addresses ${addresses.join(', ')}`)}.\n`)
     return EXIT.good
@@ -137,18 +141,15 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
     )
     return certificate === undefined ? EXIT.cannotTell : EXIT.proofFailed
   }
-  await saveSet(
-    set,
-    changeEntries(
-      set.text,
-      'resolvers',
-      new Map([[id, pinned(entry.value, resolver, [certificate.spkiPin, ...(options.backup === undefined ? [] : [options.backup])])]]),
-    ),
-  )
-  const pins = new Set([...resolver.spkiPins, certificate.spkiPin, options.backup].filter((pin) => pin !== undefined))
-  world.out.write(
-    `${printable(`${chosen.file}: ${id} is accepted only with the key ${certificate.spkiPin} from now on (${certificate.name}, by ${certificate.issuer}).`)}\n`,
-  )
+  const seen = [certificate.spkiPin, ...(options.backup === undefined ? [] : [options.backup])]
+  const pins = new Set([...resolver.spkiPins, ...seen])
+  const isThere = entry.value.addresses.length > 0 && pins.size === new Set(resolver.spkiPins).size
+  if (!isThere) await saveSet(set, changeEntries(set.text, 'resolvers', new Map([[id, pinned(entry.value, resolver, seen)]])))
+  const by = `(${certificate.name}, by ${certificate.issuer})`
+  const outcome = isThere
+    ? `has the pin ${seen.join(' and ')} already ${by}: nothing was changed`
+    : `is accepted only with the key ${certificate.spkiPin} from now on ${by}`
+  world.out.write(`${printable(`${chosen.file}: ${id} ${outcome}.`)}\n`)
   if (pins.size < 2)
     world.out.write(
       'There is no second pin: if the operator changes the key, this resolver is refused. If the operator publishes the next one, add it with --backup PIN.\n',
@@ -216,6 +217,7 @@ function discoveryText(found: readonly Discovery[], network: ReturnType<typeof a
       ({ transport, port, path = '', verdict, why, authenticationDomainName }) =>
         `  ${transport} on port ${port}${path}: ${verdict}${why === undefined ? '' : ` (${why})`}; its certificate must contain ${authenticationDomainName}`,
     ),
+    ...(fault === undefined && designated.every(({ verdict }) => verdict === 'known') ? ['  announces no other transport'] : []),
     ...ignored.map((why) => `  ignored: ${why}`),
     ...(resinfo === null
       ? []

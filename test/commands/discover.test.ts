@@ -118,6 +118,14 @@ t.test('by resolver.arpa: the certificate must hold the pinned address; the name
   }
 })
 
+t.test('a resolver that announces nothing, or only what the set has: the text says so', async (t) => {
+  const records: Record<string, readonly Uint8Array[]> = { [`_dns.${NAME}`]: [], '_dns.resolver.arpa': [] }
+  const { run, port } = await scene(t, records)
+  t.match(await run(), { code: 0, out: /^home\n {2}announces no other transport\n/ })
+  records[`_dns.${NAME}`] = [svcb(1, '.', alpn('dot'), param(3, u16(port)))]
+  t.match((await run()).out, /^home\n {2}dot on port \d+: known; .*\n {2}announces no other transport\n/)
+})
+
 t.test('hostile answers: unknown mandatory keys, 64 parameters, garbage; nothing is dialled', async (t) => {
   const many = Array.from({ length: 64 }, (_, i) => param(100 + i, []))
   const { designated } = await scene(t, {

@@ -177,9 +177,14 @@ t.test('pin: the key that the resolver proves now is pinned, with a backup; anot
   t.equal(first.code, 0, first.err)
   t.match(first.out, /There is no second pin/)
   t.strictSame(set().resolvers[0]?.spkiPins, [identity.spkiPin])
+  t.match(first.out, /home is accepted only with the key \S+ from now on \(/)
+  const again = await run('pin', 'home')
+  t.match(again, { code: 0, out: /home has the pin \S+ already \(.*\): nothing was changed\.\nThere is no second pin/ })
   const next = await authority.issue({ name: NAME })
-  t.equal((await run('pin', 'home', '--backup', next.spkiPin)).code, 0)
+  t.match(await run('pin', 'home', '--backup', next.spkiPin), { code: 0, out: /from now on/ }, 'the second pin is new')
   t.strictSame(set().resolvers[0]?.spkiPins, [identity.spkiPin, next.spkiPin])
+  for (const more of [[], ['--backup', next.spkiPin]])
+    t.match((await run('pin', 'home', ...more)).out, /^[^\n]*: nothing was changed\.\n$/, more.join(' '))
   t.equal((await run('pin', 'home', '--backup', 'short')).code, 2)
   server.present(await authority.issue({ name: NAME }))
   const refused = await run('pin', 'home')
@@ -196,6 +201,7 @@ t.test('pin of a relay without an address: its name is looked up through the set
   t.equal(code, 0, err)
   const { relays } = JSON.parse(readFileSync(join(directory, 'set.json'), 'utf8')) as { readonly relays: readonly object[] }
   t.match(relays, [{ id: 'relay', addresses: ['192.0.2.1'] }])
+  t.match(await run('pin', 'relay'), { code: 0, out: /relay has the addresses 192\.0\.2\.1 already; nothing was changed\./ })
 })
 
 t.test('a stamp without an address is looked up through the set in use, and pinned', async (t) => {
