@@ -32,6 +32,8 @@ export interface Symptoms {
   readonly loaded: Loaded | undefined
   /** Why the configuration cannot be read, as a sentence. */
   readonly unreadable: string | undefined
+  /** A fault of the file of a running service, as a sentence. It keeps its earlier settings. */
+  readonly invalid?: string | undefined
   readonly connectivity: Connectivity
   readonly system: SystemResolver
   /** The reaction of each listener to a query for a name that never leaves this host. */
@@ -73,6 +75,7 @@ export function diagnose(s: Symptoms): readonly Remark[] {
     resolvConf(s.system),
     ...listeners(s),
     service(s),
+    ...configFile(s),
     policy(s.status),
     clockRemark(s),
     ...network(s),
@@ -130,11 +133,17 @@ function service({ status: { judgement, message, path }, suspended }: Symptoms):
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 
+function configFile({ invalid }: Symptoms): readonly Remark[] {
+  if (invalid === undefined) return []
+  const message = `The configuration file is not valid, and the service keeps its earlier settings: ${invalid}`
+  return [remark('service', 'bad', message, 'Correct the file (enigm-dns check shows each fault), then run: enigm-dns reload')]
+}
+
 const RULES = 'See policy.rules in enigm-dns status --json: the rule that is not met says why.'
 
 /**
- * The worst reason that the running service itself reports. A hop that fails is the cause of failing
- * resolvers, so it is named instead of them.
+ * The worst reason that the running service itself reports. A hop that fails is the cause of
+ * failing resolvers, so it is named instead of them.
  */
 function policy({ document, judgement }: StatusReading): Remark {
   if (document === undefined || judgement !== 'current') return remark('policy', 'unknown', 'Cannot tell without a current status.')
@@ -209,9 +218,10 @@ function network({ connectivity: { ipv4, ipv6, mtu }, loaded, links: found }: Sy
   return remarks
 }
 
-function links({ links: found, loaded, unreadable }: Symptoms): readonly Remark[] {
+function links({ links: found, loaded, unreadable, invalid }: Symptoms): readonly Remark[] {
   if (unreadable !== undefined)
     return [remark('links', 'unknown', `Not tried: ${unreadable}`, 'Run this as root, or as the user of the service.')]
+  if (invalid !== undefined) return [remark('links', 'unknown', 'Not tried: the configuration file is not valid.')]
   if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
   const over = (transport: Transport) => found.filter((f) => f.transport === transport)
   const blocked = (finding: Finding) => codesOf(finding).some(looksBlocked)

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { type Random, systemRandom } from '../clock.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
+import { configError, counted } from '../config/problems.ts'
 import { encodeQuestion } from '../dns/presentation.ts'
 import { asEnigmError } from '../errors.ts'
 import { EARLIER, EXIT } from '../exit-codes.ts'
@@ -74,7 +75,7 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
   const host = world.host ?? thisHost()
   const judged = await findConfig(options.config, host, world.places)
   if (judged.note !== undefined) world.err.write(`${printable(judged.note)}\n`)
-  if (judged.problems.length > 0) {
+  if (judged.problems.length > 0 && judged.service === undefined) {
     world.err.write(problemsText(judged.problems))
     return EARLIER.bad
   }
@@ -87,7 +88,7 @@ export async function doctor(options: DoctorOptions, world: DoctorWorld): Promis
 }
 
 async function symptoms(
-  { loaded, service, unreadable }: FoundConfig,
+  { loaded, service, unreadable, problems }: FoundConfig,
   host: Host,
   options: DoctorOptions,
   world: DoctorWorld,
@@ -109,6 +110,7 @@ async function symptoms(
   return {
     loaded,
     unreadable,
+    invalid: problems.length === 0 ? undefined : firstOf(problems),
     connectivity: world.connectivity(),
     system: world.system(places),
     listeners,
@@ -117,6 +119,11 @@ async function symptoms(
     links,
     wallMs,
   }
+}
+
+function firstOf(problems: FoundConfig['problems']): string {
+  const more = problems.length > 1 ? ` (and ${counted(problems.length - 1, 'other fault')})` : ''
+  return `${configError(problems.slice(0, 1)).message}${more}.`
 }
 
 /**

@@ -34,7 +34,8 @@ export function nextCommand(remarks: readonly Remark[], service: HostService): s
 function commandFor({ layer, state, code, message, mend }: Remark, service: HostService): string {
   const { running, installed } = service
   const resumed = /kill -CONT \d+$/.exec(mend)?.[0]
-  const known = mend.includes(' to allowFrom ') ? CHECK : resumed === undefined ? undefined : `sudo ${resumed}`
+  const known =
+    mend.includes(' to allowFrom ') || mend.includes('(enigm-dns check ') ? CHECK : resumed === undefined ? undefined : `sudo ${resumed}`
   switch (layer) {
     case 'nsswitch':
       return "sudo sed -i '/^hosts:/s/$/ dns/' /etc/nsswitch.conf"

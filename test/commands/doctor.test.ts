@@ -5,6 +5,8 @@ import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
 import { diagnose, type Remark, type Symptoms } from '../../src/commands/diagnosis.ts'
 import { type DoctorOptions, doctor } from '../../src/commands/doctor.ts'
+import { nextCommand } from '../../src/commands/next-command.ts'
+import type { Host, RunningService } from '../../src/commands/running-service.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { judgeText } from '../../src/posture/reader.ts'
 import { report } from '../../src/posture/report.ts'
@@ -175,6 +177,37 @@ t.test('certificates: expiring soon, expired, another key', async (t) => {
   t.match(about(all, 'clock')[0], { state: 'warn', message: /is not valid on/ })
   const pinned = about(await remarks(t, { pins: [Buffer.alloc(32, 7).toString('base64')] }), 'certificates')
   t.match(pinned[0], { state: 'bad', message: /does not match the pin/ })
+})
+
+t.test('a running service with a file that is no longer valid: that is one line, and the other steps are checked', async (t) => {
+  const directory = t.testdir({ 'config.json': '{ "timeoutMs": 1, "use": 3 }' })
+  const service: RunningService = {
+    ...{ pid: process.pid, processStart: undefined, namespace: undefined, listenOption: undefined, uid: process.geteuid?.() },
+    ...{ config: join(directory, 'config.json'), listen: [`127.0.0.1:${await freePort()}`] },
+    ...{ statusFile: join(directory, 'status.json'), stateDir: directory },
+  }
+  const host: Host = { services: () => [service], likely: () => [], namespace: () => undefined, uid: service.uid, statusFiles: [] }
+  const said = { out: '', err: '' }
+  const world = {
+    ...{ out: { write: (text: string) => (said.out += text) }, err: { write: (text: string) => (said.err += text) } },
+    ...{ clock: systemClock(), random: systemRandom, places: undefined, host, exit: () => {} },
+    ...{ connectivity: () => healthy, system: () => ours },
+  }
+  for (const options of [{}, { config: join(directory, 'config.json') }]) {
+    said.out = ''
+    t.equal(await doctor({ ...options, json: true }, world), 2)
+    const all = JSON.parse(said.out) as readonly Remark[]
+    const fault = about(all, 'service').find(({ message }) => message.includes('is not valid'))
+    t.match(fault, {
+      state: 'bad',
+      message: /^The configuration file is not valid, .*earlier settings: .*: .* \(and 1 other fault\)\.$/,
+      mend: /enigm-dns reload$/,
+    })
+    t.equal(about(all, 'listener').length, 2, 'the listeners of the service were asked')
+    t.match(about(all, 'links'), [{ state: 'unknown', message: /not valid/ }])
+    t.equal(about(all, 'network').length, 1)
+    t.equal(nextCommand(fault === undefined ? [] : [fault], { running: undefined, installed: true, managed: true }), 'enigm-dns check')
+  }
 })
 
 t.test('offline sends nothing to resolvers; a bad configuration is 2 and named', async (t) => {
