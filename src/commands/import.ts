@@ -11,8 +11,9 @@ import { asEnigmError, EnigmError, isBug, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../exit-codes.ts'
 import { anyOwner, readSmall } from '../files/reading.ts'
 import { writeNew } from '../files/writing.ts'
-import type { Imported, Verdict } from '../importers/draft.ts'
+import type { Imported } from '../importers/draft.ts'
 import { type ImportSource, importFrom, SOURCES } from '../importers/import-from.ts'
+import type { Verdict } from '../importers/line-report.ts'
 import { printable, printableJson } from './status-screen.ts'
 
 const HELP = `

@@ -391,7 +391,7 @@ function walk(draft: Draft, pair: Pair<Node, Node | null>, above: string, at: Re
   const to = node === null ? from : Math.max(from, at.linesOf(node).to)
   const rule = RULES[path] ?? PREFIXES.find(([pattern]) => pattern.test(path))?.[1]
   if (rule !== undefined) return rule(draft, { value: node === null ? null : node.toJSON(), node, from, to }, at)
-  if (!isMap(node) || node.items.length === 0) return draft.unknown(from, path, to)
-  draft.header(from)
+  if (!isMap(node) || node.items.length === 0) return draft.report.unknown(from, path, to)
+  draft.report.header(from)
   for (const inner of node.items) walk(draft, inner as Pair<Node, Node | null>, `${path}.`, at)
 }

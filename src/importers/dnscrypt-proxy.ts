@@ -342,8 +342,8 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
   for (const { table, line } of headers) {
     const [name = ''] = table
     const known = name in TABLES || name in TABLE_RULES
-    if (known) draft.header(line)
-    else draft.unknown(line, `the table ${name}`)
+    if (known) draft.report.header(line)
+    else draft.report.unknown(line, `the table ${name}`)
   }
   for (const { table, key, value } of entries) if (table[0] === 'static' && key === 'stamp') draft.stamps.set(table[1] ?? '', String(value))
   const isHop = ({ table: [table = ''], key, value }: TomlEntry) =>
@@ -353,7 +353,7 @@ export function fromDnscryptProxy(draft: Draft, beside: ReadBeside): void {
   for (const entry of entries) {
     const [table = ''] = entry.table
     const rule = table === '' ? GLOBAL[entry.key] : table === 'dns64' ? dns64 : (TABLES[table]?.[entry.key] ?? TABLE_RULES[table])
-    if (rule === undefined) draft.unknown(entry.from, entry.key, entry.to)
+    if (rule === undefined) draft.report.unknown(entry.from, entry.key, entry.to)
     else rule(draft, entry, beside)
   }
   const { reply, ...settings } = draft.settings

@@ -7,22 +7,8 @@ import { MAX_ANSWERS, type OwnAnswer, ownAnswersSchema } from '../config/own-ans
 import { readStamp } from '../config/stamps.ts'
 import { type TrustedResolver, trustedSetSchema } from '../config/trusted-set.ts'
 import { ClientBlocks, MOST_CLIENT_BLOCKS } from './client-blocks.ts'
+import { LineReport, type Outcome, type Verdict } from './line-report.ts'
 import { type Place, parsePlace, type ResolverPlace, resolverOf, slug } from './places.ts'
-
-/**
- * How a line was imported. `taken`: a setting of the new configuration replaces it. `same`:
- * enigm-dns behaves so without a setting. `left out`: it is not in the new configuration; `says`
- * gives the reason.
- */
-export type Verdict = 'taken' | 'same' | 'left out'
-
-export interface Outcome {
-  /** The number of the line, from 1. */
-  readonly line: number
-  readonly verdict: Verdict
-  /** The explanation for the person, as a clause. */
-  readonly says: string
-}
 
 /** The reason for settings about validation, as a clause. */
 export const DNSSEC = 'this program does not validate; the AD bit of the resolver is passed on'
@@ -78,10 +64,7 @@ export class Draft {
   readonly #shipped: readonly TrustedResolver[]
   /** Whether files may be written beside the configuration. */
   readonly #withFiles: boolean
-  readonly #outcomes: Outcome[] = []
-  readonly #covered = new Set<number>()
-  #headers = 0
-  #unknown = 0
+  readonly report = new LineReport()
   readonly settings: Record<string, unknown> = {}
   readonly use = new Set<string>()
   readonly #resolvers = new Map<string, ResolverPlace>()
@@ -119,31 +102,7 @@ export class Draft {
 
   /** Records the outcome of the lines `from` to `to` (inclusive, from 1). */
   say(verdict: Verdict, from: number, says: string, to = from): void {
-    this.#outcomes.push({ line: from, verdict, says })
-    for (let line = from; line <= to; line++) this.#covered.add(line)
-  }
-
-  /** Records the header of a known section. */
-  header(line: number): void {
-    this.say('same', line, 'a section header; its lines follow')
-    this.#headers++
-  }
-
-  /** Records lines with a setting (`what`) that the program is not known to have. */
-  unknown(from: number, what: string, to = from): void {
-    this.say('left out', from, `${what} is not known`, to)
-    this.#unknown++
-  }
-
-  /**
-   * Whether the text has settings, and whether it looks like the file of another program: nothing of
-   * it is taken or the same, and most settings are not known. Valid after `finish`.
-   */
-  get kind(): 'empty' | 'foreign' | 'own' {
-    const kept = this.#outcomes.filter(({ verdict }) => verdict !== 'left out').length
-    const settings = this.#outcomes.length - this.#headers
-    if (settings === 0) return 'empty'
-    return kept === this.#headers && this.#unknown * 2 > settings ? 'foreign' : 'own'
+    this.report.say(verdict, from, says, to)
   }
 
   /**
@@ -151,18 +110,9 @@ export class Draft {
    */
   finish(isSilent: (line: string) => boolean): Imported {
     this.#applyExceptions()
-    let silent = 0
-    // The end of the last line is no line.
-    const lines = this.#lines.at(-1) === '' ? this.#lines.slice(0, -1) : this.#lines
-    for (const [at, text] of lines.entries()) {
-      if (isSilent(text)) silent += this.#covered.has(at + 1) ? 0 : 1
-      else if (!this.#covered.has(at + 1)) {
-        this.say('left out', at + 1, 'it is not understood')
-        this.#unknown++
-      }
-    }
+    const silent = this.report.sayRest(this.#lines, isSilent)
     this.#dropCircles()
-    const outcomes = this.#outcomes.toSorted((a, b) => a.line - b.line)
+    const outcomes = this.report.sorted
     const files = new Map([...this.#files].map(([name, lines]) => [name, `${lines.join('\n')}\n`]))
     return { config: this.#config(), resolvers: [...this.#resolvers.values()], files, outcomes, silent, hasUpstream: this.use.size > 0 }
   }
@@ -349,7 +299,7 @@ export class Draft {
     this.#answersOf.set(key, same)
     same.push(answer)
     this.#answers.push(answer)
-    this.#saidOf.set(answer, this.#outcomes.length)
+    this.#saidOf.set(answer, this.report.count)
     return undefined
   }
 
@@ -363,22 +313,12 @@ export class Draft {
       const dropped = new Map((checked.issues ?? []).map(({ path, message }) => [path?.[0]?.key, message] as const))
       const kept = this.#answers.filter((answer, at) => {
         const why = dropped.get(at)
-        if (why !== undefined) this.#retract(answer, `the answer ${why}`)
+        if (why !== undefined) this.report.retract(this.#saidOf.get(answer) ?? -1, answer.name, `the answer ${why}`)
         return why === undefined
       })
       if (kept.length === this.#answers.length) return
       this.#answers = kept
     }
-  }
-
-  /** Removes an answer and corrects the outcome of its line. */
-  #retract(answer: OwnAnswer, why: string): void {
-    const at = this.#saidOf.get(answer) ?? 0
-    const before = this.#outcomes[at]
-    if (before === undefined) return
-    const isAlone = before.verdict === 'taken' && before.says.startsWith('answers: ')
-    if (isAlone) this.#outcomes[at] = { ...before, verdict: 'left out', says: why }
-    else this.#outcomes.push({ line: before.line, verdict: 'left out', says: `${answer.name}: ${why}` })
   }
 
   /** Adds an item of `answers`, and records the outcome of its line. */

@@ -36,7 +36,8 @@ const NO_SETTING = 'the file has no setting'
 
 /**
  * Converts the configuration of another program, and gives the outcome of each line. Throws an
- * EnigmError `config` if the text has no setting, another format, or the settings of another program.
+ * EnigmError `config` if the text has no setting, another format, or the settings of another
+ * program.
  */
 export function importFrom(source: ImportSource, text: string, { shipped, withFiles, beside }: ImportMeans): Imported {
   const draft = new Draft(text, shipped, withFiles)
@@ -45,8 +46,8 @@ export function importFrom(source: ImportSource, text: string, { shipped, withFi
   if (draft.lines.every(isSilent)) throw new EnigmError('config', NO_SETTING)
   READERS[source](draft, beside)
   const imported = draft.finish(isSilent)
-  if (draft.kind === 'empty') throw new EnigmError('config', NO_SETTING)
-  if (draft.kind === 'own') return imported
+  if (draft.report.kind === 'empty') throw new EnigmError('config', NO_SETTING)
+  if (draft.report.kind === 'own') return imported
   const why = `this does not look like a configuration of ${NAMES[source]}: its settings are not known`
   throw new EnigmError('config', `${why}; name its program with --from`)
 }

@@ -109,7 +109,7 @@ function dnsmasq(draft: Draft, at: number, line: string, to = at) {
     return draft.say('taken', at, `user: ${value}`, to)
   }
   const known = DNSMASQ[option]
-  if (known === undefined) return draft.unknown(at, option, to)
+  if (known === undefined) return draft.report.unknown(at, option, to)
   const [verdict, says] = known
   draft.say(verdict, at, says, to)
 }
@@ -217,7 +217,7 @@ function setupVar(draft: Draft, at: number, line: string, vars: ReadonlyMap<stri
     return draft.say('left out', at, key === 'BLOCKINGMODE' ? 'the setting "reply" of each list chooses the answer to blocked names' : WEB)
   if (/^DHCP/.test(key)) return draft.say(value === 'false' || value === '' ? 'same' : 'left out', at, DHCP)
   const known = SETUP_VARS[key]
-  if (known === undefined) return draft.unknown(at, key || line)
+  if (known === undefined) return draft.report.unknown(at, key || line)
   const [sameIf, says] = known
   draft.say(value === sameIf ? 'same' : 'left out', at, says)
 }
@@ -332,13 +332,13 @@ const TABLES: readonly (readonly [RegExp, 'same' | 'left out', string])[] = [
 
 function fromToml(draft: Draft) {
   const { entries, headers } = readToml(draft.lines.join('\n'))
-  for (const { line } of headers) draft.header(line)
+  for (const { line } of headers) draft.report.header(line)
   for (const entry of entries) {
     const path = [...entry.table, entry.key].join('.')
     const rule = TOML[path]
     const [, verdict, says] = TABLES.find(([pattern]) => pattern.test(path)) ?? []
     if (rule !== undefined) rule(draft, entry)
-    else if (verdict === undefined || says === undefined) draft.unknown(entry.from, path, entry.to)
+    else if (verdict === undefined || says === undefined) draft.report.unknown(entry.from, path, entry.to)
     else draft.say(verdict, entry.from, says, entry.to)
   }
 }

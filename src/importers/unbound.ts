@@ -350,14 +350,14 @@ export function fromUnbound(draft: Draft): void {
   const isTls = server.some(({ key, value }) => /^(tls|ssl)-upstream$/.test(key) && value === 'yes')
   readClients(draft, server)
   for (const clause of clauses) {
-    draft.header(clause.line)
+    draft.report.header(clause.line)
     if (clause.name === 'forward-zone') forwardZone(draft, clause, isTls)
     else
       for (const line of clause.lines) {
         const rule = clause.name === 'server' ? serverRule(line.key) : undefined
         if (rule !== undefined) rule(draft, line, server)
         else if (clause.name in CLAUSES) draft.say('left out', line.line, CLAUSES[clause.name] ?? '')
-        else draft.unknown(line.line, line.key)
+        else draft.report.unknown(line.line, line.key)
       }
   }
 }
