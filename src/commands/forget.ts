@@ -46,7 +46,7 @@ export function forgetCommand(world: ForgetWorld = thisWorld()): Command {
         const refused = new Set<string>()
         const outcome = await forget(options.config, world, refused)
         world.out.write(options.json === true ? `${JSON.stringify(outcome)}\n` : inWords(outcome))
-        if (outcome.left.some((why) => !refused.has(why))) return EXIT.notAsWished
+        if (outcome.left.length > 0 && refused.size === 0) return EXIT.notAsWished
         return outcome.left.length + outcome.unknown.length > 0 ? EXIT.cannotTell : EXIT.good
       })
     })
