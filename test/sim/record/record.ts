@@ -198,7 +198,7 @@ function act(run: Run, daemon: Daemon, action: Action, order: Order, nextConfig:
       place.vpn = action.there
       return
     case 'reload':
-      return void order('reload', async () => daemon.reload(await load(run, nextConfig())))
+      return void order('reload', async () => void (await daemon.reload(await load(run, nextConfig()))))
     case 'refuse':
       return void daemon.refuseReload('a configuration that will not do')
     case 'forget':
