@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock.ts'
-import { hostsSummary } from '../config/hosts-file.ts'
+import { hostsFaults } from '../config/hosts-file.ts'
 import { parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { openToAll } from '../config/open-to-all.ts'
@@ -104,7 +104,7 @@ export function serviceOf(daemon: Daemon, { loaded, loadedAtMs, load, log, clock
         inForce = next
         watch.files(next.files, readAtMs)
         log.info('the hosts files were read again')
-        const warnings = hostsFaults(next)
+        const warnings = hostsFaults(next.hosts)
         for (const sentence of warnings) log.warn(sentence)
         return { accepted: true, waiting: [], warnings }
       }
@@ -207,12 +207,10 @@ function paused(daemon: Pick<Daemon, 'pause'>, forMs: number, list: string | und
  * internet may ask. Returns the sentences.
  */
 export function warnOfSettings(loaded: Loaded, log: Log): readonly string[] {
-  const sentences = [...hostsFaults(loaded), ...settingsWithoutEffect(loaded), ...openToAll(loaded)]
+  const sentences = [...hostsFaults(loaded.hosts), ...settingsWithoutEffect(loaded), ...openToAll(loaded)]
   for (const sentence of sentences) log.warn(sentence)
   return sentences
 }
-
-const hostsFaults = ({ hosts }: Loaded): readonly string[] => hosts.flatMap((one) => hostsSummary(one).fault ?? [])
 
 /** Whether only the content of hosts files differs. */
 function differOnlyInHosts(one: Loaded, other: Loaded): boolean {

@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
-import { hostsSummary } from '../config/hosts-file.ts'
+import { hostsFaults } from '../config/hosts-file.ts'
 import { listenText, parseListen, type SocketAddress } from '../config/listen-address.ts'
 import type { Loaded } from '../config/load.ts'
 import { openToAll } from '../config/open-to-all.ts'
@@ -59,7 +59,7 @@ export async function startFaults(loaded: Loaded, world: StartWorld): Promise<St
   const sockets = socketsOf(service)
   const warned: string[] = [
     ...neverAsked(loaded),
-    ...loaded.hosts.flatMap((hosts) => hostsSummary(hosts).fault ?? []),
+    ...hostsFaults(loaded.hosts),
     ...settingsWithoutEffect(loaded, sockets),
     ...openToAll(loaded, sockets === 'unknown' ? [] : sockets),
   ]

@@ -147,3 +147,6 @@ export function hostsSummary(hosts: HostsFile): HostsSummary {
     fault: first === undefined ? undefined : `${hosts.file}: line ${first.line} ${first.why}${more}`,
   }
 }
+
+/** What is not used of these files, one sentence for each file that is not used completely. */
+export const hostsFaults = (hosts: readonly HostsFile[]): readonly string[] => hosts.flatMap((one) => hostsSummary(one).fault ?? [])
