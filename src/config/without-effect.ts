@@ -9,8 +9,8 @@ import type { TrustedResolver } from './trusted-set.ts'
 
 /**
  * Settings that a person wrote and that do nothing, because another setting is missing. None of
- * them is a fault: names resolve as before. `check` and the log name them, since whoever writes
- * such a setting relies on it.
+ * them is a fault: names resolve as before. `check` and the log name them, because a person who
+ * writes such a setting relies on it.
  */
 
 /** One kind of setting without effect. */

@@ -71,7 +71,7 @@ t.test('a refused reload is tried again until it is accepted, and reported once 
   const idle = { ...next, config: { ...next.config, split: 'by-site' as const, use: [] } }
   load = () => Promise.resolve(idle)
   const sentence = /^split: one operator gets all names/
-  t.match(await service.obey('reload'), { accepted: true, warnings: [sentence] }, 'whoever asked is told what does nothing')
+  t.match(await service.obey('reload'), { accepted: true, warnings: [sentence] }, 'the reply names what does nothing')
   t.ok(
     lines.some((line) => sentence.test((JSON.parse(line) as { readonly msg: string }).msg)),
     'and the log has it',
