@@ -19,8 +19,8 @@ const MAX_WAITING = MAX_IN_FLIGHT
 const MAX_REFUSALS = 16
 /**
  * If a draining connection refused at most this many queries, one of them may be the reason. So
- * they are retried one at a time. If it refused more, the server has reached its limit of requests
- * on one connection.
+ * they are retried one at a time. If it refused more but accepted others, the server has reached its
+ * limit of requests on one connection.
  */
 const FEW = 8
 /**
@@ -278,11 +278,11 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     const serves = connection.served > 0 || connection.carrier.inFlight > 0
     if (trial === 0) this.#quarantine.tookNoMore(connection)
     else this.#quarantine.cutShort()
-    const again = pending.refusals++ > 0
+    const again = pending.refusals++ > 0 || pending.resent
     const alone = trial === 1 && !this.#quarantine.isUsedUp(connection)
     if (again && !serves && !answers) this.#fail(pending, error)
     else if (again && (trial > 0 ? alone : isFirst && !serves && connection.refused > FEW)) this.#failForItsName(pending, error)
-    else if ((!serves && !answers) || (connection.refused > FEW && trial === 0)) this.#place(pending)
+    else if (serves ? connection.refused > FEW && trial === 0 : !answers) this.#place(pending)
     else {
       if (this.#quarantine.idle) this.#quarantine.laneToBeCurrent = true
       this.#quarantine.add(pending, true)

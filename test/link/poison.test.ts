@@ -20,6 +20,7 @@ interface Wish {
   readonly fault: Fault
   readonly resolvers?: number
   readonly forMs?: number
+  readonly othersEveryMs?: number
   readonly config?: Readonly<Record<string, unknown>>
 }
 
@@ -27,7 +28,10 @@ interface Wish {
  * Poison every so often, another name much more often: what became of each, and how often a
  * resolver was asked for one name at most.
  */
-async function disturbed(t: Test, { over, everyMs, fault, resolvers = 1, forMs = 2000, config }: Wish) {
+async function disturbed(
+  t: Test,
+  { over, everyMs, fault, resolvers = 1, forMs = 2000, config, othersEveryMs = OTHERS_EVERY_MS[over] }: Wish,
+) {
   const servers = await Promise.all(
     Array.from({ length: resolvers }, () => startFaultServer({ authority, protocol: over, chance: seeded(1), usual: { rttMs: 20 } })),
   )
@@ -43,7 +47,7 @@ async function disturbed(t: Test, { over, everyMs, fault, resolvers = 1, forMs =
     const atMs = performance.now()
     others.push(rig.ask(`other${i}.${FAULT_ZONE}`).finally(() => took.push(performance.now() - atMs)))
     if (atMs - beganMs >= poison.length * everyMs) poison.push(rig.ask(`victim${i}.${FAULT_ZONE}`))
-    await pause(OTHERS_EVERY_MS[over])
+    await pause(othersEveryMs)
   }
   const codes = await Promise.all(others)
   const asked = (before: string) => servers.flatMap(({ asked }) => [...asked].filter(([name]) => name.startsWith(before)))
@@ -58,15 +62,21 @@ async function disturbed(t: Test, { over, everyMs, fault, resolvers = 1, forMs =
   }
 }
 
-for (const over of ['dot', 'h2', 'h1'] as const)
-  for (const everyMs of [1000, 300])
-    t.test(`a question that kills its connection every ${everyMs} ms harms no other query: ${over}`, async (t) => {
-      const { failed, of, poison, triesOf, rig } = await disturbed(t, { over, everyMs, fault: RESET })
+for (const [over, everyMs, othersEveryMs] of [
+  ...(['dot', 'h2', 'h1'] as const).flatMap((over) => [1000, 300].map((everyMs) => [over, everyMs, OTHERS_EVERY_MS[over]] as const)),
+  ['dot', 300, 1] as const, // more than twenty in flight each time
+  ['h2', 300, 1] as const,
+])
+  t.test(
+    `a question that kills its connection every ${everyMs} ms harms no other query, one every ${othersEveryMs} ms: ${over}`,
+    async (t) => {
+      const { failed, of, poison, triesOf, rig } = await disturbed(t, { over, everyMs, othersEveryMs, fault: RESET })
       t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
       t.same([...new Set(poison)], ['connection-lost'])
       t.ok(triesOf('other') <= 2 && triesOf('victim') <= 2, `asked ${triesOf('other')} and ${triesOf('victim')} times`)
       t.equal(rig.count('link.failed'), 0)
-    })
+    },
+  )
 
 for (const over of ['dot', 'h2', 'h1'] as const)
   for (const inARow of [3, 8])
@@ -82,12 +92,24 @@ t.test('two resolvers that both die of one question answer all others', async (t
   t.equal(rig.count('link.failed'), 0)
 })
 
-t.test('GOAWAY instead, as if nothing had been processed: no other query is harmed, and none is sent more than twice', async (t) => {
-  const { failed, of, triesOf, poison } = await disturbed(t, { over: 'h2', everyMs: 300, fault: { kind: 'goaway-0', victims: true } })
-  t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
-  t.ok(triesOf('other') <= 2 && triesOf('victim') <= 2, `asked ${triesOf('other')} and ${triesOf('victim')} times`)
-  t.same([...new Set(poison)], ['connection-lost'])
-})
+for (const [others, othersEveryMs] of [
+  ['few', 10],
+  ['many', 1],
+] as const)
+  t.test(
+    `GOAWAY instead, as if nothing had been processed, under ${others} others: none is harmed, and none is sent more than twice`,
+    async (t) => {
+      const { failed, of, triesOf, poison } = await disturbed(t, {
+        over: 'h2',
+        everyMs: 300,
+        othersEveryMs,
+        fault: { kind: 'goaway-0', victims: true },
+      })
+      t.ok(failed.length <= of / 100, `${failed.length} of ${of} failed: ${[...new Set(failed)]}`)
+      t.ok(triesOf('other') <= 2 && triesOf('victim') <= 2, `asked ${triesOf('other')} and ${triesOf('victim')} times`)
+      t.same([...new Set(poison)], ['connection-lost'])
+    },
+  )
 
 t.test('a hundred are in flight, 100 ms away, when the connection dies: all are answered, one after another', async (t) => {
   const server = await startDot({

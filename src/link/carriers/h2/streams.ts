@@ -48,6 +48,8 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   readonly #resets = new ResetStreams()
   #nextId = 1
   #goawayId = MAX_31_BITS
+  /** The highest stream that was answered. */
+  #answeredId = 0
   #nowMs = 0
   draining = false
 
@@ -120,11 +122,16 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
 
   /**
    * Handles GOAWAY. Streams above `lastStreamId` were not processed. The others may still be
-   * answered (RFC 9113 section 6.8), unless GOAWAY reports an error.
+   * answered (RFC 9113 section 6.8), unless GOAWAY reports an error. If it denies a stream that was
+   * answered, it says nothing about the others either: any of them may be its cause.
    */
   onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
     this.#goawayId = lastStreamId
+    if (lastStreamId < this.#answeredId) {
+      this.#tools.ended()
+      return H2.none
+    }
     this.#drain()
     for (const stream of this.#open.list()) {
       if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), 'refused')
@@ -205,6 +212,7 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
       return this.#refuse(stream, wire, true)
     }
     this.#tools.patience.earn()
+    if (stream.id > this.#answeredId) this.#answeredId = stream.id
     this.#ended(stream)
     this.#heard()
     const cameMs = this.#nowMs

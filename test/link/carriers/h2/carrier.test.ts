@@ -135,6 +135,25 @@ t.test('GOAWAY: streams above its last ID are refused, those below answered, the
   await end()
 })
 
+t.test('GOAWAY that denies an answered stream: any request in flight may be its cause, so all are lost', async (t) => {
+  const { ask, told, end } = await withScript(async (peer) => {
+    peer.socket.write(settings())
+    const q = await peer.until(isLast(1))
+    peer.socket.write(reply(1, q.payload))
+    await peer.until(isLast(5))
+    peer.socket.write(frame(FRAME.goaway, 0, 0, u32(0), u32(0)))
+  })
+  const first = await ask(numbered(1))
+  t.ok('wire' in first)
+  const outcomes = await Promise.all([ask(numbered(2)), ask(numbered(3))])
+  t.same(
+    outcomes,
+    [2, 3].map(() => ({ code: 'connection-lost', loss: 'lost' })),
+  )
+  t.same(told, ['idle', 'down'])
+  await end()
+})
+
 t.test('GOAWAY for an error: requests in flight are lost at once, or refused above its last ID', async (t) => {
   const { ask, told, end } = await withScript(async (peer) => {
     peer.socket.write(settings())
