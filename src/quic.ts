@@ -60,6 +60,8 @@ export interface QuicConnection {
   handshake(): QuicSession | 'more' | number
   /** Writes a whole request and ends that direction; undefined: the peer allows no stream now. */
   request(octets: Uint8Array): QuicStream | undefined
+  /** The streams that have octets, an end or a reset to read. The list is a copy. */
+  readable(): readonly QuicStream[]
   /** Set once the connection is over. */
   ended(): QuicEnd | undefined
   /** Tells the peer with this code (RFC 9250 section 4.3), and frees everything. */

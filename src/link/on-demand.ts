@@ -19,8 +19,8 @@ const MAX_WAITING = MAX_IN_FLIGHT
 const MAX_REFUSALS = 16
 /**
  * If a draining connection refused at most this many queries, one of them may be the reason. So
- * they are retried one at a time. If it refused more but accepted others, the server has reached its
- * limit of requests on one connection.
+ * they are retried one at a time. If it refused more but accepted others, the server has reached
+ * its limit of requests on one connection.
  */
 const FEW = 8
 /**

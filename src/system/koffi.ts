@@ -8,7 +8,8 @@ type Call = (...args: readonly (number | Buffer | null)[]) => number
 
 /** The used part of the package koffi, which calls C functions without a compiler. */
 export interface Koffi {
-  address(buffer: Buffer): bigint
+  /** The address of a buffer's memory, or of what a pointer points to. */
+  address(memory: unknown): bigint
   errno(): number
   /** Makes a function of the C library from its declaration. */
   c(declaration: string): Call
@@ -31,7 +32,7 @@ export function withKoffi<T>(use: (koffi: Koffi) => T): T | undefined {
     // `null` means the program itself, with musl and with glibc.
     const libc = koffi.load(null)
     return use({
-      address: (buffer) => koffi.address(buffer),
+      address: (memory) => koffi.address(memory),
       errno: () => koffi.errno(),
       c: (declaration) => libc.func(declaration),
       call: (declaration) => libc.func(declaration),

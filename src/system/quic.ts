@@ -1,9 +1,8 @@
 import { isIPv6 } from 'node:net'
 import type { Quic, QuicConnection, QuicEnd, QuicOptions, QuicSession, QuicStream } from '../quic.ts'
-import { type Koffi, withKoffi } from './koffi.ts'
-
-/** A C pointer in the form of koffi. null: the null pointer. */
-type Pointer = object | bigint | null
+import { withKoffi } from './koffi.ts'
+import { bindOpenSsl, type OpenSsl, type Pointer, wouldBlock } from './openssl-calls.ts'
+import { OpenSslStream, StreamTable } from './quic-streams.ts'
 
 /* Constants of OpenSSL 3.5 (ssl.h, bio.h, quic.h). */
 const AF_INET = 2
@@ -15,91 +14,25 @@ const CTRL_SET_GROUPS_LIST = 92
 const CTRL_SET_SIGALGS_LIST = 98
 const BIO_CTRL_DGRAM_SET_CAPS = 87
 const BIO_CAP_HANDLES_DST_ADDR = 2
-const ERROR_WANT_READ = 2
-const ERROR_WANT_WRITE = 3
-const ERROR_ZERO_RETURN = 6
 const STREAM_MODE_NONE = 0
-const WRITE_CONCLUDE = 1n
 const SHUTDOWN_RAPID_NO_BLOCK = 5n
-const STREAM_STATE_RESET_REMOTE = 5
 const CLOSE_FLAG_LOCAL = 1
+const VALUE_GENERIC = 0
+const VALUE_EVENT_HANDLING = 6
+const EVENT_HANDLING_EXPLICIT = 2n
 
 const SUITES = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256'
 const ALPN = Buffer.from('\x03doq')
 const MAX_DATAGRAM_OCTETS = 65_536
-const CHUNK_OCTETS = 16_384
-/** The buffer for all reads from streams. Its content is copied before the next read. */
-const CHUNK = Buffer.alloc(CHUNK_OCTETS)
 const MAX_CERTIFICATE_OCTETS = 65_536
 /** Longer chains are not built. */
 const MAX_CHAIN = 10
-
-/** The functions of OpenSSL that Node's own binary exports. */
-function bind({ call }: Koffi) {
-  return {
-    method: call('void* OSSL_QUIC_client_method()'),
-    contextNew: call('void* SSL_CTX_new(void*)'),
-    contextFree: call('void SSL_CTX_free(void*)'),
-    setVerify: call('void SSL_CTX_set_verify(void*, int, void*)'),
-    setSuites: call('int SSL_CTX_set_ciphersuites(void*, str)'),
-    contextControl: call('long SSL_CTX_ctrl(void*, int, long, str)'),
-    storeNew: call('void* X509_STORE_new()'),
-    storeFree: call('void X509_STORE_free(void*)'),
-    setStore: call('void SSL_CTX_set1_cert_store(void*, void*)'),
-    storeAdd: call('int X509_STORE_add_cert(void*, void*)'),
-    memoryBio: call('void* BIO_new_mem_buf(void*, int)'),
-    memory: call('void* BIO_s_mem()'),
-    bioNew: call('void* BIO_new(void*)'),
-    readPem: call('void* PEM_read_bio_X509(void*, void*, void*, void*)'),
-    writeDer: call('int i2d_X509_bio(void*, void*)'),
-    certificateFree: call('void X509_free(void*)'),
-    bioFree: call('int BIO_free(void*)'),
-    clearErrors: call('void ERR_clear_error()'),
-    sslNew: call('void* SSL_new(void*)'),
-    sslFree: call('void SSL_free(void*)'),
-    control: call('long SSL_ctrl(void*, int, long, str)'),
-    alpn: call('int SSL_set_alpn_protos(void*, void*, uint32_t)'),
-    blocking: call('int SSL_set_blocking_mode(void*, int)'),
-    peer: call('int SSL_set1_initial_peer_addr(void*, void*)'),
-    addressNew: call('void* BIO_ADDR_new()'),
-    addressMake: call('int BIO_ADDR_rawmake(void*, int, void*, size_t, uint16_t)'),
-    addressFree: call('void BIO_ADDR_free(void*)'),
-    pair: call('int BIO_new_bio_dgram_pair(_Out_ void**, size_t, _Out_ void**, size_t)'),
-    setBio: call('void SSL_set_bio(void*, void*, void*)'),
-    bioControl: call('long BIO_ctrl(void*, int, long, void*)'),
-    bioRead: call('int BIO_read(void*, void*, int)'),
-    bioWrite: call('int BIO_write(void*, void*, int)'),
-    connect: call('int SSL_connect(void*)'),
-    error: call('int SSL_get_error(void*, int)'),
-    handle: call('int SSL_handle_events(void*)'),
-    timeout: call('int SSL_get_event_timeout(void*, void*, _Out_ int*)'),
-    streamMode: call('int SSL_set_default_stream_mode(void*, uint32_t)'),
-    newStream: call('void* SSL_new_stream(void*, uint64_t)'),
-    write: call('int SSL_write_ex2(void*, void*, size_t, uint64_t, _Out_ size_t*)'),
-    read: call('int SSL_read_ex(void*, void*, size_t, _Out_ size_t*)'),
-    readState: call('int SSL_get_stream_read_state(void*)'),
-    readCode: call('int SSL_get_stream_read_error_code(void*, _Out_ uint64_t*)'),
-    reset: call('int SSL_stream_reset(void*, void*, size_t)'),
-    shutdown: call('int SSL_shutdown_ex(void*, uint64_t, void*, size_t)'),
-    closeInfo: call('int SSL_get_conn_close_info(void*, void*, size_t)'),
-    verifyResult: call('long SSL_get_verify_result(void*)'),
-    certificate: call('void* SSL_get1_peer_certificate(void*)'),
-    verifiedChain: call('void* SSL_get0_verified_chain(void*)'),
-    stackSize: call('int OPENSSL_sk_num(void*)'),
-    stackItem: call('void* OPENSSL_sk_value(void*, int)'),
-    cipher: call('void* SSL_get_current_cipher(void*)'),
-    cipherName: call('str SSL_CIPHER_get_name(void*)'),
-    group: call('str SSL_get0_group_name(void*)'),
-  }
-}
-
-type OpenSsl = ReturnType<typeof bind>
 
 let loaded: { readonly quic: Quic | undefined } | undefined
 
 /** QUIC with Node's own OpenSSL. Undefined: that OpenSSL has no QUIC, or koffi is not installed. */
 export function nativeQuic(): Quic | undefined {
-  loaded ??= { quic: withKoffi((koffi) => new OpenSslQuic(bind(koffi))) }
+  loaded ??= { quic: withKoffi((koffi) => new OpenSslQuic(bindOpenSsl(koffi))) }
   return loaded.quic
 }
 
@@ -180,7 +113,7 @@ function addRoots(o: OpenSsl, store: Pointer, pem: string): void {
 class OpenSslConnection implements QuicConnection {
   readonly #o: OpenSsl
   readonly #send: (datagram: Uint8Array) => void
-  readonly #streams = new Set<OpenSslStream>()
+  readonly #streams = new StreamTable()
   readonly #out = Buffer.alloc(MAX_DATAGRAM_OCTETS)
   readonly #timeval = Buffer.alloc(16)
   readonly #info = Buffer.alloc(40)
@@ -238,8 +171,12 @@ class OpenSslConnection implements QuicConnection {
     const error = result === 1 ? 0 : Number(o.error(this.#ssl, result))
     o.clearErrors()
     this.#flush()
-    if (result === 1) return this.#session()
-    return error === ERROR_WANT_READ || error === ERROR_WANT_WRITE ? 'more' : Number(o.verifyResult(this.#ssl))
+    if (result === 1) {
+      // Otherwise each call to a stream makes the progress that is due.
+      o.setValue(this.#ssl, VALUE_GENERIC, VALUE_EVENT_HANDLING, EVENT_HANDLING_EXPLICIT)
+      return this.#session()
+    }
+    return wouldBlock(error) ? 'more' : Number(o.verifyResult(this.#ssl))
   }
 
   request(octets: Uint8Array): QuicStream | undefined {
@@ -250,11 +187,15 @@ class OpenSslConnection implements QuicConnection {
       o.clearErrors()
       return undefined
     }
-    const stream = new OpenSslStream(o, handle, () => this.#streams.delete(stream))
-    this.#streams.add(stream)
+    const stream = new OpenSslStream(o, handle, this.#streams)
+    this.#streams.add(stream, o.address(handle))
     if (stream.write(octets)) return stream
     stream.free(0)
     return undefined
+  }
+
+  readable(): readonly QuicStream[] {
+    return this.#ssl === null ? [] : this.#streams.readable(this.#o)
   }
 
   ended(): QuicEnd | undefined {
@@ -268,9 +209,9 @@ class OpenSslConnection implements QuicConnection {
     if (this.#ssl === null) return
     const how = Buffer.alloc(16)
     how.writeBigUInt64LE(BigInt(code), 0)
-    for (const stream of [...this.#streams]) stream.free(code)
+    for (const stream of this.#streams.list()) stream.free(code)
     this.#o.shutdown(this.#ssl, SHUTDOWN_RAPID_NO_BLOCK, how, how.length)
-    this.#flush()
+    this.drive()
     this.#free()
   }
 
@@ -297,7 +238,7 @@ class OpenSslConnection implements QuicConnection {
     const length = verified === null ? 0 : Math.min(Number(o.stackSize(verified)), MAX_CHAIN)
     for (let i = 1; i < length; i++) chain.push(this.#der(o.stackItem(verified, i) as Pointer))
     const broken = chain.indexOf(undefined)
-    return chain.slice(0, broken < 0 ? chain.length : broken).filter((one) => one !== undefined)
+    return chain.slice(0, broken < 0 ? undefined : broken).filter((one) => one !== undefined)
   }
 
   #der(certificate: Pointer): Uint8Array | undefined {
@@ -327,58 +268,6 @@ class OpenSslConnection implements QuicConnection {
     this.#network = null
     this.#o.sslFree(ssl)
     this.#o.bioFree(network)
-    this.#o.clearErrors()
-  }
-}
-
-/** One stream of a connection. */
-class OpenSslStream implements QuicStream {
-  readonly #o: OpenSsl
-  readonly #freed: () => void
-  #handle: Pointer
-  #over = false
-
-  constructor(o: OpenSsl, handle: Pointer, freed: () => void) {
-    this.#o = o
-    this.#handle = handle
-    this.#freed = freed
-  }
-
-  /** Writes a whole request and ends our direction. False: it was not written completely. */
-  write(octets: Uint8Array): boolean {
-    const written = [0]
-    const result = this.#o.write(this.#handle, octets, octets.length, WRITE_CONCLUDE, written)
-    if (result !== 1) this.#o.clearErrors()
-    return result === 1 && Number(written[0]) === octets.length
-  }
-
-  read(): Uint8Array | 'end' | 'more' | number {
-    if (this.#handle === null) return 'end'
-    const o = this.#o
-    const length = [0]
-    const result = Number(o.read(this.#handle, CHUNK, CHUNK_OCTETS, length))
-    if (result === 1) return Uint8Array.from(CHUNK.subarray(0, Number(length[0])))
-    const error = Number(o.error(this.#handle, result))
-    o.clearErrors()
-    if (error === ERROR_WANT_READ || error === ERROR_WANT_WRITE) return 'more'
-    this.#over = true
-    if (error === ERROR_ZERO_RETURN) return 'end'
-    if (o.readState(this.#handle) !== STREAM_STATE_RESET_REMOTE) return 'more'
-    const code = [0n]
-    return o.readCode(this.#handle, code) === 1 ? Number(code[0]) : 0
-  }
-
-  free(code: number): void {
-    const handle = this.#handle
-    if (handle === null) return
-    this.#handle = null
-    this.#freed()
-    if (!this.#over) {
-      const how = Buffer.alloc(8)
-      how.writeBigUInt64LE(BigInt(code))
-      this.#o.reset(handle, how, how.length)
-    }
-    this.#o.sslFree(handle)
     this.#o.clearErrors()
   }
 }

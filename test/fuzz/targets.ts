@@ -44,12 +44,17 @@ export const TARGETS: Readonly<Record<string, TargetEntry>> = {
     parts: ['link/carriers/h2/', 'link/carriers/doh-message', 'link/carriers/carrier', 'dns/message'],
     load: async () => (await import('./targets/h2.ts')).h2Target,
   },
+  doq: {
+    parts: ['link/doq/carrier', 'link/carriers/carrier', 'dns/message', 'dns/response'],
+    load: async () => (await import('./targets/doq.ts')).doqTarget,
+  },
   dnscrypt: {
     parts: ['link/dnscrypt/', 'dns/records', 'dns/message'],
     load: async () => (await import('./targets/dnscrypt.ts')).dnscryptTarget,
   },
   config: { parts: ['config/'], load: async () => (await import('./targets/config.ts')).configTarget },
   lists: { parts: ['rules/list-', 'rules/rpz'], load: async () => (await import('./targets/lists.ts')).listsTarget },
+  signatures: { parts: ['files/minisign'], load: async () => (await import('./targets/signatures.ts')).signaturesTarget },
   discovery: {
     parts: ['dns/svcb', 'config/stamps', 'config/stamp-list'],
     load: async () => (await import('./targets/discovery.ts')).discoveryTarget,

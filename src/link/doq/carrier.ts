@@ -19,6 +19,13 @@ const MAX_MESSAGE_OCTETS = 65_535
 const MIN_MESSAGE_OCTETS = 12
 const FRAME_OCTETS = 2
 /**
+ * OpenSSL 3.5 keeps every stream that was answered until the connection ends, 0.5 KB each, and
+ * walks over all of them when the peer allows more streams: after 200,000 queries on one connection
+ * a query cost seven times as much. So a connection takes no more than this many. CPU of a miss
+ * with limits of 500, 1000, 2000 and 8000: 136, 113, 85 and 85 us.
+ */
+const MAX_QUERIES = 2000
+/**
  * A peer that allows another stream says so when one ends, or a round trip later. Knot DNS 3.2
  * allows a hundred in the life of a connection.
  */
@@ -61,13 +68,16 @@ const EMPTY = Buffer.alloc(0)
 export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   readonly idleMs = IDLE_MS
   readonly #quic: QuicConnection
-  readonly #path: UdpPath
+  readonly #path: Pick<UdpPath, 'listen' | 'close'>
   readonly #probe: Uint8Array
   readonly #open = new LinkedSet<DoqRequest<P>>()
   readonly #unwritten = new LinkedSet<DoqRequest<P>>()
+  readonly #byStream = new WeakMap<QuicStream, DoqRequest<P>>()
   readonly #cancel = (slot: DoqRequest<P>) => this.#takeBack(slot)
   readonly #turn = () => this.#work()
   #probes = 0
+  /** How many queries were written. */
+  #written = 0
   #scheduled = false
   /** Whether a datagram came since the last `#work`. */
   #came = false
@@ -76,7 +86,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   #blockedSinceMs: number | undefined
   #grantTimer: Timer | undefined
 
-  constructor(established: Established<P>, quic: QuicConnection, path: UdpPath, tools: CarrierTools) {
+  constructor(established: Established<P>, quic: QuicConnection, path: Pick<UdpPath, 'listen' | 'close'>, tools: CarrierTools) {
     super(established, tools)
     this.#quic = quic
     this.#path = path
@@ -137,13 +147,15 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
     if (this.dead) return
     this.#timer?.cancel()
     this.#write()
+    if (this.dead) return
     this.#quic.drive()
     // Only a datagram brings replies, and only a datagram or a timer ends the connection.
     const came = this.#came
     this.#came = false
-    for (const slot of came ? this.#open.list() : []) {
+    for (const stream of came ? this.#quic.readable() : []) {
       if (this.dead) return
-      if (slot.holder === this.#open) this.#read(slot)
+      const slot = this.#byStream.get(stream)
+      if (slot?.holder === this.#open) this.#read(slot)
     }
     if (this.dead) return
     const ended = came || timedOut ? this.#quic.ended() : undefined
@@ -159,6 +171,7 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
   #write(): void {
     const nowMs = this.clock.nowMs()
     for (const slot of this.#unwritten.list()) {
+      if (this.#written >= MAX_QUERIES && slot.ticket !== undefined) continue
       const message = Uint8Array.from(slot.request)
       setId(message, 0)
       const stream = this.#quic.request(framed(message))
@@ -166,13 +179,16 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
         this.#blocked(nowMs)
         return
       }
+      this.#written++
       this.#blockedSinceMs = undefined
       this.#unwritten.delete(slot)
       this.#open.add(slot)
       slot.stream = stream
+      this.#byStream.set(stream, slot)
       slot.sentMs = nowMs
       if (slot.ticket !== undefined) this.wrote()
     }
+    if (this.#written >= MAX_QUERIES) this.#acceptNoMore()
   }
 
   /** The peer allows no stream now. If it stays so, the rest goes to another connection. */
@@ -184,10 +200,16 @@ export class DoqCarrier<P extends Protection> extends LivingCarrier<P> {
       this.#grantTimer = this.clock.setTimer(leftMs, () => this.#soon())
       return
     }
+    this.#acceptNoMore()
+  }
+
+  /** What is not written yet goes to another connection. */
+  #acceptNoMore(): void {
     this.drain()
     for (const slot of this.#unwritten.list()) {
+      if (slot.holder !== this.#unwritten) continue
       this.#settle(slot)
-      slot.ticket?.failed(lost('the resolver allows no more queries on this connection'), 'unsent')
+      slot.ticket?.failed(lost('the connection accepts no more queries'), 'unsent')
     }
     this.#rested()
   }

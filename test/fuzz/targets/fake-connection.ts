@@ -7,7 +7,8 @@ import { FakeClock, seededRandom } from '../../support/fake-clock.ts'
 import { query } from '../../support/messages.ts'
 import { must } from '../target.ts'
 
-const PROTECTION = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
+/** What is known of the fake connection. */
+export const PROTECTION = { authenticated: true, by: 'ca', tlsVersion: 'TLSv1.3', cipher: '', resumed: false } as const
 
 /** The requests that are under way when the octets arrive. */
 export const REQUESTS: readonly Uint8Array[] = [0, 1, 2, 3].map((i) => query({ name: `n${i}.example`, id: 0x1000 + i }))
@@ -76,6 +77,7 @@ export function pieces(input: Uint8Array): readonly Uint8Array[] {
   return chunks
 }
 
-function turn(): Promise<void> {
+/** Lets everything run that is due now. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

@@ -8,7 +8,7 @@ import { framed } from '../../../src/dns/framing.ts'
 import { createLink } from '../../../src/link/create-link.ts'
 import { tlsSessions } from '../../../src/link/dial/sessions.ts'
 import { openTransport } from '../../../src/link/transports.ts'
-import type { QuicConnection, QuicOptions } from '../../../src/quic.ts'
+import type { QuicConnection, QuicOptions, QuicStream } from '../../../src/quic.ts'
 import { codeOf, endpointAt, NAME, pause } from '../../support/link-rig.ts'
 import { exchange } from '../../support/links.ts'
 import { query } from '../../support/messages.ts'
@@ -32,7 +32,7 @@ async function dialled(t: Test, connect: (options: QuicOptions) => Partial<QuicC
   let closed = 0
   const silent: QuicConnection = {
     ...{ receive: () => {}, drive: () => {}, timeoutMs: () => undefined, handshake: () => 'more' },
-    ...{ request: () => undefined, ended: () => undefined, close: () => void closed++ },
+    ...{ request: () => undefined, readable: () => [], ended: () => undefined, close: () => void closed++ },
   }
   const quic = {
     connect(options: QuicOptions) {
@@ -62,15 +62,19 @@ async function frugal(t: Test, o: { readonly streams: number; readonly mute?: (n
     connect({ send }: QuicOptions): QuicConnection {
       connections++
       let left = o.streams
+      const streams: QuicStream[] = []
       return {
         ...{ receive: () => {}, drive: () => {}, timeoutMs: () => undefined, handshake: () => session, ended: () => undefined },
+        readable: () => [...streams],
         close: () => {},
         request(octets) {
           if (left === 0) return undefined
           left--
           const parts = o.mute?.(asked++) === true ? [] : [framed(replyTo(octets.subarray(2), [addressRecord()])), 'end' as const]
           send(Buffer.from('a query'))
-          return { read: () => parts.shift() ?? 'more', free: () => {} }
+          const stream = { read: () => parts.shift() ?? 'more', free: () => void streams.splice(streams.indexOf(stream), 1) }
+          streams.push(stream)
+          return stream
         },
       }
     },
@@ -101,6 +105,15 @@ t.test('a peer that allows no more streams gets another connection, and no query
   t.equal(connections(), 4)
   t.strictSame([...new Set(await Promise.all(Array.from({ length: 20 }, (_, i) => ask(`m${i}.example`))))], ['answered'])
   t.ok(connections() <= 12, String(connections()))
+})
+
+t.test('a connection takes 2000 queries, because OpenSSL keeps their streams; the next ones go over another', async (t) => {
+  const { ask, connections } = await frugal(t, { streams: Number.POSITIVE_INFINITY })
+  const seen = new Set<string>()
+  for (let i = 0; i < 41; i++)
+    for (const code of await Promise.all(Array.from({ length: 100 }, (_, j) => ask(`n${i}-${j}.example`)))) seen.add(code)
+  t.strictSame([...seen], ['answered'])
+  t.equal(connections(), 3, 'for 4100 queries')
 })
 
 t.test('streams that do not end hold up other queries for a second only', async (t) => {
