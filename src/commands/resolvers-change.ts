@@ -5,7 +5,7 @@ import { acceptable, openSet, saveSet, written } from '../config/set-file.ts'
 import { keyOf, mergePlan, sameServer } from '../config/set-merge.ts'
 import { readStamp, writeStamp } from '../config/stamps.ts'
 import { EXIT } from '../exit-codes.ts'
-import { unknownId, withPlan } from './resolvers-import.ts'
+import { relaysNamedBy, unknownId, withPlan } from './resolvers-import.ts'
 import { changeableSet, chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
 import { resolvedEntry } from './set-lookup.ts'
 import { printable } from './status-screen.ts'
@@ -55,8 +55,15 @@ export async function removeEntry(ids: readonly string[], options: SetOptions, w
   const known = (id: string) => set.entries.some(({ value }) => value.id === id)
   const missing = ids.find((id) => !known(id))
   if (missing !== undefined) throw unknownId(missing, chosen.file)
-  const named = ids.filter((id) => chosen.inUse?.has(keyOf('resolvers', id)) === true && chosen.loaded?.config.use.includes(id))
   const unique = new Set(ids)
+  const staying = set.entries.filter(({ kind, value }) => kind === 'resolvers' && !unique.has(value.id))
+  for (const id of unique) {
+    const behind = staying.filter((entry) => relaysNamedBy(entry).includes(keyOf('relays', id))).map(({ value }) => value.id)
+    if (behind.length === 0) continue
+    const message = `${id} is the relay of ${behind.join(', ')}; remove it there first, or remove both; nothing was changed`
+    throw configError([{ file: chosen.file, path: '', message }])
+  }
+  const named = ids.filter((id) => chosen.inUse?.has(keyOf('resolvers', id)) === true && chosen.loaded?.config.use.includes(id))
   await saveSet(
     set,
     (['resolvers', 'relays'] as const).reduce((text, kind) => removeEntries(text, kind, unique), set.text),

@@ -5,6 +5,7 @@ import { configError, quoted } from '../config/problems.ts'
 import { addEntries, changeEntries, type SetList } from '../config/set-edit.ts'
 import { type OpenSet, openSet, saveSet, written } from '../config/set-file.ts'
 import { type EntryChange, keyOf, mergePlan } from '../config/set-merge.ts'
+import { soundChanges } from '../config/sound-changes.ts'
 import { fileNameOf, sourceUrlProblem } from '../config/source-url.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
 import { asEnigmError, systemCode } from '../errors.ts'
@@ -46,12 +47,15 @@ export async function importList(place: string, options: ImportOptions, world: S
   const set = await openSet(chosen.file)
   const plan = mergePlan(set.entries, entries)
   const { held, free } = heldBack(set, plan.change, chosen.inUse)
-  await saveSet(set, withPlan(set.text, plan.add, free))
+  const { sound, unsound } = soundChanges(set, free)
+  await saveSet(set, withPlan(set.text, plan.add, sound))
   if (!remember()) {
     world.err.write(`the time of this list could not be saved in ${chosen.stateDir}: an older list would be accepted later\n`)
     return EXIT.cannotTell
   }
-  world.out.write(inWords(chosen.file, { added: plan.add.length, changed: free.length, same: plan.same, held, remarks }))
+  world.out.write(
+    inWords(chosen.file, { added: plan.add.length, changed: sound.length, same: plan.same, held, remarks: [...unsound, ...remarks] }),
+  )
   return EXIT.good
 }
 
@@ -143,7 +147,7 @@ export function heldBack(set: OpenSet, change: readonly EntryChange[], inUse: Re
 }
 
 /** The relays that a resolver names. They count as in use even if the resolver is not. */
-function relaysNamedBy({ kind, value }: SetEntry): readonly string[] {
+export function relaysNamedBy({ kind, value }: SetEntry): readonly string[] {
   if (kind !== 'resolvers') return []
   return Object.values(Object(value.transports)).flatMap((place) => {
     const relay: unknown = Object(place).relay

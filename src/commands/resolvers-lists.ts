@@ -2,6 +2,7 @@ import type { Loaded } from '../config/load.ts'
 import { configError, counted } from '../config/problems.ts'
 import { openSet, saveSet } from '../config/set-file.ts'
 import type { EntryChange } from '../config/set-merge.ts'
+import { soundChanges } from '../config/sound-changes.ts'
 import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
 import { EXIT } from '../exit-codes.ts'
 import { type SourceOutcome, updateLists } from './list-updates.ts'
@@ -34,20 +35,22 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   const set = await openSet(chosen.file)
   const found = listedChanges(set.entries, config.sources, config.stateDir)
   const wanted = ({ id }: { readonly id: string }) => ids.length === 0 || ids.includes(id)
-  const change = firstOf(found.flatMap((one) => one.change)).filter(wanted)
+  const proposed = firstOf(found.flatMap((one) => one.change)).filter(wanted)
+  const { sound: change, unsound } = soundChanges(set, proposed)
   const known = new Set(set.entries.map(({ value }) => value.id))
   const add = found
     .flatMap((one) => one.add)
     .filter(({ value }, i, all) => wanted(value) && !known.has(value.id) && all.findIndex((other) => other.value.id === value.id) === i)
-  const missing = ids.filter((id) => ![...change.map((one) => one.id), ...add.map(({ value }) => value.id)].includes(id))
+  const missing = ids.filter((id) => ![...proposed.map((one) => one.id), ...add.map(({ value }) => value.id)].includes(id))
   await saveSet(set, withPlan(set.text, add, change))
   for (const one of change) world.out.write(`${printable(changeText(one))}\n`)
   world.out.write(`${printable(chosen.file)}: ${change.length} changed, ${add.length} added (none is used before you enable it).\n`)
+  for (const text of unsound) world.err.write(`${printable(text)}\n`)
   for (const { source, reading } of found)
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
-  return missing.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
+  return missing.length + unsound.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
 
 function withSources({ loaded }: ChosenSet): {

@@ -75,12 +75,20 @@ export function setOf(file: string, raw: unknown, collect: CollectProblem): SetR
   return { sound: rest.success ? rest.output.resolvers : [], ids, indexOf, whole: false }
 }
 
+/** A relay that a resolver names but that cannot be used for it. */
+export interface RelayFault extends Problem {
+  readonly resolver: string
+  /** Undefined: the resolver needs a relay and names none. */
+  readonly relay: string | undefined
+}
+
 /** The problems of relays that resolvers name but that cannot be used for them. */
-function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly AnyRelay[]): readonly Problem[] {
+export function relayFaults(file: string, resolvers: readonly TrustedResolver[], relays: readonly AnyRelay[]): readonly RelayFault[] {
   return resolvers.flatMap((resolver, index) =>
     RELAYED.flatMap((type) => {
       const message = relayFault(resolver, relays, type)
-      return message === undefined ? [] : [{ file, path: `resolvers[${index}].transports.${type}.relay`, message }]
+      const place = { file, path: `resolvers[${index}].transports.${type}.relay` }
+      return message === undefined ? [] : [{ ...place, message, resolver: resolver.id, relay: resolver.transports[type]?.relay }]
     }),
   )
 }

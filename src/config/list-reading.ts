@@ -1,3 +1,4 @@
+import { asRecord } from './documents.ts'
 import { parseJsonc } from './jsonc.ts'
 import { type EntryValue, entriesOf, type SetEntry } from './listed-entries.ts'
 import { counted } from './problems.ts'
@@ -36,7 +37,7 @@ function fromJson(text: string, name: string): ReadList {
   const beyond = all.length - MAX_LIST_ENTRIES
   const listed = all.slice(0, MAX_LIST_ENTRIES).flatMap(({ kind, value }) => {
     if (typeof value !== 'object' || value === null) return []
-    const said = Object.fromEntries(Object.entries(value).filter(([key]) => SAYABLE.has(key)))
+    const said = Object.fromEntries(Object.entries(value).flatMap(([key, one]) => (SAYABLE.has(key) ? [[key, sayable(key, one)]] : [])))
     return [{ kind, value: { ...said, list: name, ...(kind === 'resolvers' ? { enabled: false } : {}) } as unknown as EntryValue }]
   })
   const { good, faults } = acceptable(listed)
@@ -54,3 +55,15 @@ const SAYABLE: ReadonlySet<string> = new Set(
     ' ',
   ),
 )
+
+/** A value of a key without the relays of transports: only a person chooses these. */
+function sayable(key: string, value: unknown): unknown {
+  const transports = key === 'transports' ? asRecord(value) : undefined
+  if (transports === undefined) return value
+  return Object.fromEntries(
+    Object.entries(transports).map(([name, place]) => {
+      const { relay: _relay, ...others } = asRecord(place) ?? {}
+      return [name, asRecord(place) === undefined ? place : others]
+    }),
+  )
+}

@@ -2,7 +2,7 @@ import { type ParseError, parse } from 'jsonc-parser'
 import * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
 import { replaceFile, rewriteFile } from '../files/writing.ts'
-import { asRecord, type CollectProblem, documentOf } from './documents.ts'
+import { asRecord, type CollectProblem, documentOf, type RelayFault, relayFaults } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 import type { EntryValue, SetEntry } from './listed-entries.ts'
@@ -18,6 +18,8 @@ export interface OpenSet {
   readonly exists: boolean
   /** Its entries, with the defaults of the schema. */
   readonly entries: readonly SetEntry[]
+  /** Faults of relays that it has already. */
+  readonly faults: readonly RelayFault[]
 }
 
 /** All users may read a set. Only its owner may change it. */
@@ -29,14 +31,16 @@ const MODE = 0o644
  */
 export async function openSet(file: string): Promise<OpenSet> {
   const reading = await readGuarded(file)
-  if (reading.absent === true) return { file, text: EMPTY_SET_TEXT, exists: false, entries: [] }
+  if (reading.absent === true) return { file, text: EMPTY_SET_TEXT, exists: false, entries: [], faults: [] }
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
   const raw = documentOf(file, reading, collect)
   const found = raw === undefined ? undefined : v.safeParse(trustedSetSchema, raw, { abortPipeEarly: true })
   if (found?.success === false) problems.push(...problemsOf(file, found.issues))
   if (problems.length > 0 || found?.success !== true) throw configError(problems)
-  return { file, text: reading.text ?? '', exists: true, entries: entriesIn(found.output) }
+  const { resolvers, relays } = found.output
+  const faults = relayFaults(file, resolvers, relays)
+  return { file, text: reading.text ?? '', exists: true, entries: entriesIn(found.output), faults }
 }
 
 const LISTS: readonly SetList[] = ['resolvers', 'relays']
@@ -83,12 +87,19 @@ export function written({ value }: SetEntry): object {
   return Object.fromEntries(Object.entries(value).filter(([key, one]) => key === 'addresses' || !isEmpty(one)))
 }
 
+/** The faults of relays that a set did not have when it was opened. */
+export function newFaults(before: readonly RelayFault[], after: readonly RelayFault[]): readonly RelayFault[] {
+  const isSame = (a: RelayFault, b: RelayFault) => a.resolver === b.resolver && a.message === b.message
+  return after.filter((fault) => !before.some((old) => isSame(old, fault)))
+}
+
 /**
  * Replaces the text of a set in one step, with the mode and the owner of the old file. Only a valid
- * set is written, and only if nobody has changed the file meanwhile. Rejects with an EnigmError
- * `config`.
+ * set is written, and only if nobody has changed the file meanwhile. A fault of a relay that was
+ * there before stays allowed, because this change may be one of several that mend it. Rejects with
+ * an EnigmError `config`.
  */
-export async function saveSet({ file, text: before, exists }: OpenSet, text: string): Promise<void> {
+export async function saveSet({ file, text: before, exists, faults: old }: OpenSet, text: string): Promise<void> {
   if (text === before && exists) return
   if (Buffer.byteLength(text) > MAX_OCTETS)
     throw configError([{ file, path: '', message: `would be larger than ${MAX_OCTETS} octets; remove entries that nobody uses first` }])
@@ -98,6 +109,8 @@ export async function saveSet({ file, text: before, exists }: OpenSet, text: str
   if (faults.length > 0) throw new EnigmError('internal', 'the edited set is not JSON')
   const found = v.safeParse(trustedSetSchema, value, { abortPipeEarly: true })
   if (!found.success) throw configError(problemsOf(file, found.issues))
+  const unusable = newFaults(old, relayFaults(file, found.output.resolvers, found.output.relays))
+  if (unusable.length > 0) throw configError(unusable.map((one) => ({ ...one, message: `${one.message}; nothing was changed` })))
   const now = await readGuarded(file)
   if (exists ? now.text !== before : now.absent !== true)
     throw configError([{ file, path: '', message: 'was changed by somebody else meanwhile; run the command again' }])

@@ -1,0 +1,113 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import type { Host } from '../../src/commands/running-service.ts'
+import { checkConfig } from '../../src/config/load.ts'
+import { resolversRun } from '../support/set-commands.ts'
+
+const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
+const providerName = '2.dnscrypt-cert.a.example'
+const publicKey = Buffer.alloc(32, 5).toString('base64')
+const crypt = (address: string, more: object = {}) => ({
+  id: 'crypt',
+  operator: 'C',
+  authenticationDomainName: providerName,
+  addresses: [address],
+  transports: { dnscrypt: { providerName, publicKey, port: 443, ...more } },
+})
+const home = { id: 'home', authenticationDomainName: 'home.example', addresses: ['192.0.2.53'], transports: { dot: {} } }
+const relay = (address: string, more: object = {}) => ({ id: 'r1', operator: 'R', type: 'dnscrypt', addresses: [address], ...more })
+
+/** A set, its configuration with one signed source, and the commands on them. */
+function scene(t: Test, resolvers: readonly object[], relays: readonly object[] = []) {
+  const directory = t.testdir({})
+  const at = (name: string) => join(directory, name)
+  execFileSync('minisign', ['-G', '-W', '-f', '-p', at('key.pub'), '-s', at('key.sec')], { stdio: 'ignore' })
+  const minisignKey = readFileSync(at('key.pub'), 'utf8').split('\n')[1] ?? ''
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers, ...(relays.length === 0 ? {} : { relays }) }, null, 2))
+  const sources = [{ id: 'public', file: 'list.json', minisignKey }]
+  writeFileSync(
+    at('config.json'),
+    JSON.stringify({
+      resolvers: 'set.json',
+      stateDir: 'state',
+      use: ['home'],
+      transports: ['dot', 'dnscrypt'],
+      usageProfile: 'opportunistic',
+      sources,
+    }),
+  )
+  const publish = (list: object, time: number) => {
+    writeFileSync(at('list.json'), JSON.stringify({ version: 1, resolvers: [], ...list }))
+    const words = ['-S', '-s', at('key.sec'), '-m', at('list.json'), '-t', `timestamp:${time}\tfile:list.json`]
+    execFileSync('minisign', words, { stdio: 'ignore' })
+  }
+  const run = (...words: readonly string[]) => resolversRun([...words, '--config', at('config.json')], { host })
+  const problems = async () => (await checkConfig(at('config.json'))).problems.map(({ path, message }) => `${path}: ${message}`).join('\n')
+  const entries = () => JSON.parse(readFileSync(at('set.json'), 'utf8'))
+  return { at, publish, run, problems, entries }
+}
+
+t.test('a list names no relay: neither an import nor an update brings a set a relay that it does not have', async (t) => {
+  const { at, publish, run, problems, entries } = scene(t, [home])
+  writeFileSync(at('other.json'), JSON.stringify({ version: 1, resolvers: [crypt('192.0.2.1', { relay: 'nope' })] }))
+  t.equal((await run('import', at('other.json'))).code, 0)
+  t.equal(await problems(), '')
+  t.match(entries().resolvers[1], { id: 'crypt', transports: { dnscrypt: { port: 443, relay: undefined } } })
+  publish({ resolvers: [{ ...crypt('192.0.2.2', { relay: 'nope' }), id: 'second' }] }, 1000)
+  t.equal((await run('update')).code, 0)
+  t.equal((await run('accept')).code, 0)
+  t.match(entries().resolvers[2], { id: 'second', transports: { dnscrypt: { relay: undefined } } })
+  t.equal(await problems(), '')
+})
+
+t.test('a relay that a list moves to the resolver behind it stays where it was, and the other changes are applied', async (t) => {
+  const of = { list: 'public' }
+  const { publish, run, problems, entries } = scene(
+    t,
+    [home, { ...crypt('192.0.2.1', { relay: 'r1' }), ...of }, { ...home, id: 'other', ...of }],
+    [relay('192.0.2.200', of)],
+  )
+  t.equal(await problems(), '')
+  publish({ resolvers: [crypt('192.0.2.1'), { ...home, id: 'other', addresses: ['192.0.2.54'] }], relays: [relay('192.0.2.1')] }, 1000)
+  t.equal((await run('update')).code, 0)
+  const { code, err, out } = await run('accept')
+  t.equal(code, 1, out)
+  t.match(err, /r1 is not changed: crypt names "r1", but relay and resolver have the address 192\.0\.2\.1/)
+  t.match(entries(), { resolvers: [{}, {}, { addresses: ['192.0.2.54'] }], relays: [{ addresses: ['192.0.2.200'] }] })
+  t.equal(await problems(), '')
+})
+
+t.test('an import leaves out a change after which resolver and relay would be one', async (t) => {
+  const of = { list: 'own', enabled: false }
+  const { at, run, problems, entries } = scene(t, [home, { ...crypt('192.0.2.1', { relay: 'r1' }), ...of }], [relay('192.0.2.200')])
+  writeFileSync(
+    at('own.json'),
+    JSON.stringify({ version: 1, resolvers: [crypt('192.0.2.200'), { ...home, id: 'more', addresses: ['192.0.2.9'] }] }),
+  )
+  const { code, out } = await run('import', at('own.json'))
+  t.equal(code, 0)
+  t.match(out, /1 added .*, 0 changed/)
+  t.match(out, /crypt is not changed: it names "r1", but relay and resolver have the address/)
+  t.match(entries().resolvers, [{}, { addresses: ['192.0.2.1'] }, { id: 'more' }])
+  t.equal(await problems(), '')
+})
+
+t.test('a relay that a resolver names is removed only together with it', async (t) => {
+  const { run, problems, entries } = scene(t, [home, crypt('192.0.2.1', { relay: 'r1' })], [relay('192.0.2.200')])
+  const { code, err } = await run('remove', 'r1')
+  t.equal(code, 2)
+  t.match(err, /r1 is the relay of crypt/)
+  t.equal(entries().relays.length, 1)
+  t.equal((await run('remove', 'r1', 'crypt')).code, 0)
+  t.equal(await problems(), '')
+})
+
+t.test('a set that has a fault of a relay already can be changed, which may be the way to mend it', async (t) => {
+  const { at, problems, entries } = scene(t, [home, crypt('192.0.2.1', { relay: 'r1' })])
+  t.match(await problems(), /"r1" is not in "relays"/)
+  const places = { configFile: at('config.json'), resolversFile: undefined }
+  t.equal((await resolversRun(['remove', 'home', '--set', at('set.json')], { host, places })).code, 0)
+  t.match(entries().resolvers, [{ id: 'crypt' }])
+})
