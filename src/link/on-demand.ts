@@ -238,35 +238,56 @@ export class OnDemandLink<P extends Protection> implements RenewableLink<P> {
     if (loss === 'refused') connection.refused++
     if (loss === 'lost' && isGone(connection)) this.#quarantine.connectionDied()
     if (pending.attempts.length > 0) return
-    if ((loss === 'refused' || loss === 'unsent') && connection.state === 'draining') {
+    const mayRetry = trial === 0 && !pending.resent
+    if ((loss === 'refused' || loss === 'unsent' || (loss === 'denied' && mayRetry)) && connection.state === 'draining') {
       if (this.#turnedAway.push({ attempt, error, loss }) === 1) this.#tools.clock.setTimer(0, () => this.#moveOn())
     } else if (loss === 'unsent' || this.#renewing) this.#place(pending)
     else if (loss === 'refused' && pending.refusals++ < MAX_REFUSALS) this.#place(pending)
-    else if (loss === 'lost' && trial === 0 && !pending.resent) {
+    else if (loss === 'lost' && mayRetry) {
       pending.resent = true
       if (isGone(connection)) this.#quarantine.add(pending, connection.served > 0)
       else this.#place(pending)
-    } else if (loss === 'lost' && trial === 1 && connection.served > 0) this.#failForItsName(pending, error)
+    } else if ((loss === 'lost' || loss === 'denied') && trial === 1 && connection.served > 0) this.#failForItsName(pending, error)
     else this.#fail(pending, error)
     this.#goOn()
   }
 
   /**
-   * Retries the queries that a draining connection refused, once all of them are known. They keep
-   * their order, so that the query after the last accepted one soon comes first on its connection.
+   * Retries the queries that a draining connection refused or denied, once all of them are known.
+   * They keep their order, so that the query after the last accepted one soon comes first on its
+   * connection.
    */
   #moveOn(): void {
     const all = this.#turnedAway.sort((a, b) => a.attempt.pending.turn - b.attempt.pending.turn)
     for (const { attempt } of all) this.#pool.countDrained(attempt.connection)
     const looked = new Set<PooledConnection<P>>()
+    const doubted: Pending<P>[] = []
     for (const { attempt, error, loss } of all) {
       if (!this.#pending.has(attempt.pending)) continue
       if (loss === 'unsent') this.#place(attempt.pending)
+      else if (loss === 'denied') doubted.push(attempt.pending)
       else this.#askElsewhere(attempt, error, !looked.has(attempt.connection))
       if (loss === 'refused') looked.add(attempt.connection)
     }
     this.#turnedAway = []
+    this.#askAlone(doubted)
     this.#goOn()
+  }
+
+  /**
+   * Retries queries one at a time, because one of them may have ended their connection. A few have
+   * time on the next connection before it becomes `current`; more get lanes beside it.
+   */
+  #askAlone(doubted: readonly Pending<P>[]): void {
+    if (doubted.length === 0) return
+    const few = doubted.length <= FEW
+    if (!few) this.#quarantine.connectionDied()
+    else if (this.#quarantine.idle) this.#quarantine.laneToBeCurrent = true
+    for (const pending of doubted) {
+      pending.resent = true
+      if (few) pending.refusals++
+      this.#quarantine.add(pending, few)
+    }
   }
 
   /**

@@ -31,10 +31,10 @@ export interface Sent {
 
 /**
  * How far a failed request got. `final`: a retry would not help. `lost`: the peer may have
- * processed it. `refused`: the peer has not processed it (RFC 9113 section 8.7). `unsent`: it was
- * not written.
+ * processed it. `refused`: the peer has not processed it (RFC 9113 section 8.7). `denied`: the peer
+ * says so, but it says so of requests that it answered as well. `unsent`: it was not written.
  */
-export type Loss = 'final' | 'lost' | 'refused' | 'unsent'
+export type Loss = 'final' | 'lost' | 'refused' | 'denied' | 'unsent'
 
 /**
  * The receiver of one reply. Either `answered` or `failed` is called, once, unless the request is

@@ -123,18 +123,15 @@ export class Streams<P extends Protection = Protection> implements FrameSink {
   /**
    * Handles GOAWAY. Streams above `lastStreamId` were not processed. The others may still be
    * answered (RFC 9113 section 6.8), unless GOAWAY reports an error. If it denies a stream that was
-   * answered, it says nothing about the others either: any of them may be its cause.
+   * answered, it says nothing about the others either: one of them may be its cause.
    */
   onGoaway(lastStreamId: number, code: number): number {
     if (lastStreamId > this.#goawayId) return H2.protocol
     this.#goawayId = lastStreamId
-    if (lastStreamId < this.#answeredId) {
-      this.#tools.ended()
-      return H2.none
-    }
+    const loss = lastStreamId < this.#answeredId ? 'denied' : 'refused'
     this.#drain()
     for (const stream of this.#open.list()) {
-      if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), 'refused')
+      if (stream.id > lastStreamId) this.#settle(stream, lost('the resolver is going away'), loss)
     }
     if (code !== H2.none) this.#tools.ended()
     return H2.none

@@ -135,7 +135,7 @@ t.test('GOAWAY: streams above its last ID are refused, those below answered, the
   await end()
 })
 
-t.test('GOAWAY that denies an answered stream: any request in flight may be its cause, so all are lost', async (t) => {
+t.test('GOAWAY that denies an answered stream: all requests in flight are denied', async (t) => {
   const { ask, told, end } = await withScript(async (peer) => {
     peer.socket.write(settings())
     const q = await peer.until(isLast(1))
@@ -148,9 +148,9 @@ t.test('GOAWAY that denies an answered stream: any request in flight may be its 
   const outcomes = await Promise.all([ask(numbered(2)), ask(numbered(3))])
   t.same(
     outcomes,
-    [2, 3].map(() => ({ code: 'connection-lost', loss: 'lost' })),
+    [2, 3].map(() => ({ code: 'connection-lost', loss: 'denied' })),
   )
-  t.same(told, ['idle', 'down'])
+  t.same(told, ['idle', 'draining', 'idle'])
   await end()
 })
 
