@@ -1,6 +1,7 @@
 import type { Clock, Random } from './clock.ts'
+import { mayFetchCertificates } from './config/dnscrypt.ts'
 import type { Loaded } from './config/load.ts'
-import { pathsOf } from './config/query-paths.ts'
+import { isUsed, pathsOf } from './config/query-paths.ts'
 import type { Config } from './config/settings.ts'
 import { offers, type TrustedResolver } from './config/trusted-set.ts'
 import { dividedNames } from './divided-names.ts'
@@ -65,20 +66,32 @@ export interface LiveResolvers<P extends Protection> extends Selection<P> {
  * The transports of a resolver, in the configured order of preference. Under a profile that keeps a
  * schedule, those on which a reply has one size come first.
  */
-export function transportsOf(resolver: TrustedResolver, { transports, shaping, via }: Config): readonly Transport[] {
-  const proxied = (resolver.via ?? via).length > 0
-  const offered = transports.filter((transport) => offers(resolver, transport) && !(proxied && TRANSPORTS[transport].datagrams))
-  if (!isPaced(shaping.profile)) return offered
-  return offered
-    .filter((transport) => TRANSPORTS[transport].schedule)
-    .toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
+export function transportsOf(resolver: TrustedResolver, config: Config): readonly Transport[] {
+  const used = config.transports.filter((transport) => isUsed(transport, resolver, config))
+  if (!isPaced(config.shaping.profile)) return used
+  return used.toSorted((a, b) => Number(TRANSPORTS[b].evenReplies) - Number(TRANSPORTS[a].evenReplies))
 }
+
+/** Why `transportsOf` returns nothing for a resolver: a clause. */
+export function whyNoTransport(resolver: TrustedResolver, { transports, ...config }: Config): string {
+  const isRefused = transports.includes('dnscrypt') && offers(resolver, 'dnscrypt') && !mayFetchCertificates(config)
+  return isRefused ? CERTIFICATES_REFUSED : 'offers no transport that the configuration can use'
+}
+
+const CERTIFICATES_REFUSED = 'DNSCrypt fetches certificates in cleartext, which "strict" refuses without "allowDnscryptCertificates": true'
 
 /**
  * How the links reach and authenticate `resolver`, or the relay on the way to it. Its
- * routes are made by `routesTo`.
+ * routes are made by `routesTo`. Throws an EnigmError `config` if the transport may not be used.
  */
-export function endpointOf(resolver: TrustedResolver, transport: Transport, tools: KeyTools): Omit<StrictEndpoint, 'usageProfile'> {
+export function endpointOf(
+  resolver: TrustedResolver,
+  transport: Transport,
+  tools: KeyTools & { readonly config: Pick<Config, 'usageProfile' | 'allowDnscryptCertificates'> },
+): Omit<StrictEndpoint, 'usageProfile'> {
+  // Every dial comes through here, also those to resolvers that the configuration does not name.
+  if (transport === 'dnscrypt' && !mayFetchCertificates(tools.config))
+    throw new EnigmError('config', `${resolver.id}: ${CERTIFICATES_REFUSED}`)
   if (transport === 'odoh') return relayEndpoint(resolver, tools)
   const { odoh: _throughRelay, dnscrypt, ...direct } = resolver.transports
   const through = resolver.dnscryptRelay

@@ -7,7 +7,7 @@ import { type ServiceBinding, serviceBindings } from '../dns/svcb.ts'
 import { asEnigmError } from '../errors.ts'
 import { tlsSessions } from '../link/dial/sessions.ts'
 import { isTransport, TRANSPORTS } from '../transports.ts'
-import { transportsOf } from '../trusted-resolvers.ts'
+import { transportsOf, whyNoTransport } from '../trusted-resolvers.ts'
 import { resinfoOf } from './rank.ts'
 import { askOver, dialOf, type ReachTools, reach } from './reach.ts'
 import { questionFor } from './set-lookup.ts'
@@ -37,6 +37,7 @@ export interface Discovery {
   readonly ignored: readonly string[]
   /** Its claims about itself (RESINFO, RFC 9606). Null: none. */
   readonly resinfo: Readonly<Record<string, string>> | null
+  /** An ErrorCode, or a clause if no transport can be used. */
   readonly fault?: string
 }
 
@@ -55,26 +56,26 @@ export async function discover(resolver: TrustedResolver, loaded: Loaded, tools:
   const asked = [...(named ? [`_dns.${authenticationDomainName}`] : []), '_dns.resolver.arpa']
   const designated: Designated[] = []
   const ignored: string[] = []
+  const [transport] = transportsOf(resolver, loaded.config)
+  if (transport === undefined)
+    return { resolver: id, asked: [], designated, ignored, resinfo: null, fault: whyNoTransport(resolver, loaded.config) }
+  const ask = async (name: string, type: string) => {
+    const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
+    return (await askOver(questionFor(name, type), dial, loaded, tools)).wire
+  }
   try {
     for (const name of asked) {
-      const found = serviceBindings(await askedFor(name, 'SVCB', resolver, loaded, tools), name)
+      const found = serviceBindings(await ask(name, 'SVCB'), name)
       ignored.push(...found.ignored)
       const identities = name === '_dns.resolver.arpa' ? resolver.addresses : [authenticationDomainName]
       for (const binding of found.bindings) designated.push(...(await judged(binding, identities, resolver, loaded, tools)))
     }
-    const message = presentMessage(await askedFor(named ? authenticationDomainName : 'resolver.arpa', 'RESINFO', resolver, loaded, tools))
+    const message = presentMessage(await ask(named ? authenticationDomainName : 'resolver.arpa', 'RESINFO'))
     const info = message?.answers.find(({ type }) => type === 'RESINFO')
     return { resolver: id, asked, designated: unique(designated), ignored, resinfo: info === undefined ? null : resinfoOf(info.data) }
   } catch (error) {
     return { resolver: id, asked, designated: unique(designated), ignored, resinfo: null, fault: asEnigmError(error).code }
   }
-}
-
-async function askedFor(name: string, type: string, resolver: TrustedResolver, loaded: Loaded, tools: ReachTools): Promise<Uint8Array> {
-  const [transport] = transportsOf(resolver, loaded.config)
-  if (transport === undefined) return new Uint8Array(0)
-  const dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
-  return (await askOver(questionFor(name, type), dial, loaded, tools)).wire
 }
 
 async function judged(
@@ -119,7 +120,8 @@ async function verdictOn(
   const place = { port, ...(path === undefined ? {} : { path }) }
   const ours: unknown = Reflect.get(resolver.transports, transport)
   if (ours !== undefined && JSON.stringify(ours) === JSON.stringify(place)) return as('known')
-  if (!isTransport(transport) || transport === 'odoh') return as('not supported')
+  // The record holds neither the relay of ODoH nor the key of a DNSCrypt provider.
+  if (!isTransport(transport) || transport === 'odoh' || transport === 'dnscrypt') return as('not supported')
   if (transport === 'doh' && path === undefined) return as('refused', 'it names no path')
   const pinned = new Set(resolver.addresses.map(canonical))
   if (hints.length > 0 && !hints.some((hint) => pinned.has(canonical(hint))))

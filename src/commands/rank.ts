@@ -9,7 +9,7 @@ import { DialPace } from '../link/dial/dial-pace.ts'
 import { tlsSessions } from '../link/dial/sessions.ts'
 import type { Carried, Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
-import { loadQuic, transportsOf } from '../trusted-resolvers.ts'
+import { loadQuic, transportsOf, whyNoTransport } from '../trusted-resolvers.ts'
 import { probeOf } from '../upstream/classification.ts'
 import { dialOf, type ReachTools } from './reach.ts'
 import { questionFor } from './set-lookup.ts'
@@ -20,7 +20,7 @@ export interface Ranked {
   readonly operator: string
   readonly transport: Transport | null
   readonly ok: boolean
-  /** An ErrorCode, or a clause if no configured transport is offered. */
+  /** An ErrorCode, or a clause if no transport can be used. */
   readonly fault?: string
   readonly handshakeMs?: number
   readonly p50Ms?: number
@@ -82,7 +82,7 @@ export async function rankAll(
 async function rankOne(resolver: TrustedResolver, loaded: Loaded, names: SignedNames, tools: ReachTools): Promise<Ranked> {
   const [transport] = transportsOf(resolver, loaded.config)
   const way = { resolver: resolver.id, operator: resolver.operator ?? resolver.id, transport: transport ?? null }
-  if (transport === undefined) return { ...way, ok: false, fault: 'offers no configured transport' }
+  if (transport === undefined) return { ...way, ok: false, fault: whyNoTransport(resolver, loaded.config) }
   let asker: Asker | undefined
   try {
     asker = openAsker(resolver, transport, loaded, tools)

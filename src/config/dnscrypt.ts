@@ -21,6 +21,17 @@ const publicKey = v.pipe(
   v.transform((key) => keyOf(key)?.toString('base64') ?? key),
 )
 
+/**
+ * Whether DNSCrypt may be used: a resolver is asked for its certificates in cleartext, which
+ * `strict` does not allow unless a person names it.
+ */
+export function mayFetchCertificates(config: {
+  readonly usageProfile: 'strict' | 'opportunistic'
+  readonly allowDnscryptCertificates: boolean
+}): boolean {
+  return config.usageProfile !== 'strict' || config.allowDnscryptCertificates
+}
+
 /** The place where a resolver offers DNSCrypt. */
 export const dnscryptPlace = closed({
   providerName: described('The name of its provider, usually 2.dnscrypt-cert.NAME.', domainName),

@@ -17,7 +17,18 @@ export interface Contradiction {
 
 type Facts = Pick<
   ConfigFile,
-  'usageProfile' | 'transports' | 'padding' | 'shaping' | 'allowCleartext' | 'forward' | 'views' | 'proxies' | 'via' | 'odoh' | 'split'
+  | 'usageProfile'
+  | 'allowDnscryptCertificates'
+  | 'transports'
+  | 'padding'
+  | 'shaping'
+  | 'allowCleartext'
+  | 'forward'
+  | 'views'
+  | 'proxies'
+  | 'via'
+  | 'odoh'
+  | 'split'
 >
 
 /**

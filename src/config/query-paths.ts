@@ -1,11 +1,15 @@
 import { type Hop, routeOf } from '../route.ts'
 import { TRANSPORTS, type Transport } from '../transports.ts'
 import type { QueryPath } from '../who-knows.ts'
+import { mayFetchCertificates } from './dnscrypt.ts'
 import type { DnscryptRelay, TrustedRelay } from './relays.ts'
 import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
-type RouteSettings = Pick<ConfigFile, 'transports' | 'usageProfile' | 'shaping' | 'proxies' | 'via' | 'odoh'>
+type RouteSettings = Pick<ConfigFile, 'transports' | 'proxies' | 'odoh' | keyof UseSettings>
+
+/** The settings that decide whether a transport of a resolver is used. */
+type UseSettings = Pick<ConfigFile, 'usageProfile' | 'shaping' | 'via' | 'allowDnscryptCertificates'>
 
 /**
  * The routes that a query may take to each resolver of a checked configuration, in the order of the
@@ -14,7 +18,7 @@ type RouteSettings = Pick<ConfigFile, 'transports' | 'usageProfile' | 'shaping' 
 export function pathsOf(config: RouteSettings, resolvers: readonly TrustedResolver[]): readonly QueryPath[] {
   return resolvers.flatMap((resolver) => {
     const paths: QueryPath[] = []
-    for (const transport of config.transports.filter((one) => offers(resolver, one) && isUsed(one, resolver, config))) {
+    for (const transport of config.transports.filter((one) => isUsed(one, resolver, config))) {
       const path = pathOver(transport, resolver, config)
       const same = paths.findIndex((other) => sameWay(other, path))
       const other = paths[same]
@@ -26,11 +30,13 @@ export function pathsOf(config: RouteSettings, resolvers: readonly TrustedResolv
 }
 
 /**
- * Whether a transport is used: no datagrams are sent through a proxy, and some transports have no
- * schedule.
+ * Whether a configured transport is used for a resolver that offers it: no datagrams are sent
+ * through a proxy, some transports have no schedule, and `strict` sends nothing in cleartext.
  */
-function isUsed(transport: Transport, resolver: TrustedResolver, { shaping, via }: RouteSettings): boolean {
+export function isUsed(transport: Transport, resolver: TrustedResolver, config: UseSettings): boolean {
+  const { shaping, via } = config
   const { datagrams, schedule } = TRANSPORTS[transport]
+  if (!offers(resolver, transport) || (transport === 'dnscrypt' && !mayFetchCertificates(config))) return false
   const paced = shaping.profile !== 'off' && shaping.profile !== 'jitter'
   return !(datagrams && (resolver.via ?? via).length > 0) && (schedule || !paced)
 }

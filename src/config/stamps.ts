@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { canonical } from './cidr.ts'
+import { canonical, unmapped } from './cidr.ts'
 
 /**
  * Reads and writes DNS stamps (draft-denis-dns-stamps). A stamp is one text that holds everything
@@ -174,7 +174,7 @@ function hashOf(octets: Buffer): string {
 }
 
 function required(text: string): string {
-  if (text === '' || text.startsWith(':')) throw new Refused('holds no address, which this protocol needs')
+  if (text === '' || (text.startsWith(':') && isIP(text) === 0)) throw new Refused('holds no address, which this protocol needs')
   return text
 }
 
@@ -193,7 +193,8 @@ function addressed(text: string, fallback: number): { readonly address?: string;
 
 function literal(text: string): string {
   if (isIP(text) === 0 || text.includes('%')) throw new Refused('holds an address that is no IP address')
-  return canonical(text)
+  // An IPv4 address in IPv6 form is reached over IPv4, and the trusted set has one spelling for it.
+  return canonical(unmapped(text))
 }
 
 function portOf(text: string): number {

@@ -1,6 +1,7 @@
 import { missingQuic } from '../quic.ts'
 import { missingGroups } from '../tls-groups.ts'
 import { TRANSPORTS } from '../transports.ts'
+import { mayFetchCertificates } from './dnscrypt.ts'
 import { type Problem, quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
@@ -18,10 +19,10 @@ export function transportProblems(
   resolvers: readonly TrustedResolver[],
 ): readonly Problem[] {
   const found: Problem[] = []
-  const { transports, usageProfile, shaping, allowDnscryptCertificates } = config
+  const { transports, shaping } = config
   const at = transports.indexOf('dnscrypt')
   const offers = resolvers.some((resolver) => resolver.transports.dnscrypt !== undefined)
-  if (at >= 0 && offers && usageProfile === 'strict' && !allowDnscryptCertificates)
+  if (at >= 0 && offers && !mayFetchCertificates(config))
     found.push({
       file,
       path: `transports[${at}]`,

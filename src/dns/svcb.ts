@@ -29,7 +29,8 @@ export interface ServiceBindings {
 
 const SVCB = 64
 const KEY = { mandatory: 0, alpn: 1, noDefaultAlpn: 2, port: 3, ipv4hint: 4, ech: 5, ipv6hint: 6, dohpath: 7 } as const
-const KNOWN: ReadonlySet<number> = new Set(Object.values(KEY))
+/** The keys whose meaning is followed here. ECH is not: a record that requires it is ignored. */
+const FOLLOWED: ReadonlySet<number> = new Set(Object.values(KEY).filter((key) => key !== KEY.ech))
 const MAX_RECORDS = 16
 const MAX_PARAMS = 32
 const MAX_ITEMS = 16
@@ -97,8 +98,8 @@ function paramsOf(reader: RdataReader): ReadonlyMap<number, Buffer> {
 }
 
 /**
- * A record is unusable if it says that a key is needed which is not there, or not known here (RFC
- * 9460 section 8).
+ * A record is unusable if it says that a key is needed which is not there, or not followed here
+ * (RFC 9460 section 8).
  */
 function checkMandatory(params: ReadonlyMap<number, Buffer>): void {
   const listed = params.get(KEY.mandatory)
@@ -108,7 +109,7 @@ function checkMandatory(params: ReadonlyMap<number, Buffer>): void {
   for (let at = 0; at < listed.length; at += 2) {
     const key = u16(listed, at)
     if (key <= last || !params.has(key)) throw new Unusable('the list of mandatory keys is malformed')
-    if (!KNOWN.has(key)) throw new Unusable(`the key ${key} is mandatory and not known here`)
+    if (!FOLLOWED.has(key)) throw new Unusable(`the key ${key} is mandatory and not supported here`)
     last = key
   }
 }

@@ -225,3 +225,31 @@ t.test('a stamp without an address is looked up through the set in use, and pinn
   t.equal(failed.code, 2)
   t.match(failed.err, /has the name "doh\.example" but no address, and the set in use found none/)
 })
+
+t.test('strict: rank and discover send no certificate query in cleartext, unless it is allowed', async (t) => {
+  const provider = new Provider()
+  const server = await startDnscrypt({ certificates: [provider.certify()], answer: (query) => replyTo(query, [addressRecord()]) })
+  t.teardown(() => server.close())
+  const home = await resolver(t, 'home', true)
+  const dc = {
+    id: 'dc',
+    enabled: false,
+    addresses: ['127.0.0.1'],
+    transports: { dnscrypt: { providerName: PROVIDER, publicKey: provider.publicKey, port: server.port } },
+  }
+  const settings = { transports: ['dot', 'dnscrypt'], usageProfile: 'strict', use: ['home'] }
+  const { run } = scene(t, [home.entry, dc], [], settings)
+  for (const command of ['rank', 'discover']) {
+    const { out, code } = await run(command, 'dc', '--json')
+    t.equal(code, 1, command)
+    t.match(
+      JSON.parse(out).resolvers,
+      [{ resolver: 'dc', fault: /DNSCrypt fetches certificates in cleartext, which "strict" refuses/ }],
+      command,
+    )
+  }
+  t.equal(server.counts.packets, 0)
+  const allowed = scene(t, [home.entry, dc], [], { ...settings, allowDnscryptCertificates: true })
+  t.match(JSON.parse((await allowed.run('rank', 'dc', '--json')).out).resolvers, [{ resolver: 'dc', ok: true }])
+  t.ok(server.counts.packets > 0)
+})

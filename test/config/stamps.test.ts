@@ -76,6 +76,8 @@ t.test('DoT, DoQ and a DNSCrypt relay; a port in the address, in the name, or al
   t.match(bare, { port: 8853 })
   t.notOk(bare !== undefined && 'address' in bare)
   t.match(read(4, PROPS, lp('[2620:FE::fe]:784'), 0, lp('dns.quad9.net')), { protocol: 'doq', address: '2620:fe::fe', port: 784 })
+  for (const mapped of ['[::ffff:192.0.2.1]:8443', '::FFFF:c000:201'])
+    t.match(read(1, PROPS, lp(mapped), lp('k'.repeat(32)), lp('2.dnscrypt-cert.a')), { address: '192.0.2.1' }, mapped)
   t.match(read(0x81, lp('192.0.2.1')), { protocol: 'dnscrypt-relay', address: '192.0.2.1', port: 443 })
   t.match(read(2, PROPS, lp(''), 0, lp('dns.quad9.net'), lp('/dns-query{?dns}'), lp('9.9.9.9')), { path: '/dns-query' })
 })

@@ -44,7 +44,8 @@ t.test('what is ignored, and why', (t) => {
   const cases: readonly (readonly [Uint8Array, RegExp])[] = [
     [rdata(0, OWNER), /an alias is not followed/],
     [rdata(1, 'a.example'), /names no protocol/],
-    [rdata(1, 'a.example', param(0, u16(65_000)), alpn('dot'), param(65_000, [])), /the key 65000 is mandatory and not known here/],
+    [rdata(1, 'a.example', param(0, u16(65_000)), alpn('dot'), param(65_000, [])), /the key 65000 is mandatory and not supported here/],
+    [rdata(1, 'a.example', param(0, u16(5)), alpn('dot'), param(5, [1, 2])), /the key 5 is mandatory and not supported here/],
     [rdata(1, 'a.example', param(0, u16(3)), alpn('dot')), /list of mandatory keys is malformed/],
     [rdata(1, 'a.example', param(0, [...u16(3), ...u16(1)]), alpn('dot'), param(3, u16(1))), /list of mandatory keys is malformed/],
     [rdata(1, 'a.example', param(0, u16(0)), alpn('dot')), /list of mandatory keys is malformed/],
@@ -72,6 +73,7 @@ t.test('what is ignored, and why', (t) => {
 
 t.test('a key that is not known and not mandatory does no harm', (t) => {
   t.equal(read(rdata(1, 'a.example', param(0, u16(1)), alpn('dot'), param(65_000, [1, 2]))).bindings.length, 1)
+  t.equal(read(rdata(1, 'a.example', alpn('dot'), param(5, [1, 2]))).bindings.length, 1, 'ECH that is not mandatory')
   t.end()
 })
 

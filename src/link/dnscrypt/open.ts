@@ -61,12 +61,12 @@ async function partsOf(endpoint: Endpoint, tools: FetchTools, options: DnscryptO
   const places = placesOf(endpoint)
   const shelf = shelfOf(endpoint)
   const known = shelf.usable(tools.clock)
-  const place = places.get(shelf.lastAddress ?? '')
+  const place = places.get(shelf.lastPlace ?? '')
   if (known !== undefined && place !== undefined)
     return withKeys({ path: await UdpPath.open(place.address, place.port), place, certificate: known, shelf })
-  const won = await raced(places, tools, options)
+  const won = await raced(places, tools, { ...options, first: options.first === undefined ? undefined : shelf.lastPlace })
   const parts = withKeys({ ...won, certificate: shelf.keep(won.certificate, tools.clock), shelf })
-  shelf.lastAddress = won.place.address
+  shelf.lastPlace = won.place.id
   return parts
 }
 
@@ -94,10 +94,10 @@ function raced(places: ReadonlyMap<string, DnscryptPlace>, tools: FetchTools, op
   const { clock, pace, signal, first, turns = new AddressTurns() } = options
   return race(
     turns.order([...places.keys()], first),
-    (address) => {
+    (id) => {
       turns.tried()
-      const place = places.get(address)
-      if (place === undefined) throw new EnigmError('internal', 'an unknown address')
+      const place = places.get(id)
+      if (place === undefined) throw new EnigmError('internal', 'an unknown place')
       return attemptAt(place, tools, () => turns.worked())
     },
     {

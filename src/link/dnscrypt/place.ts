@@ -2,8 +2,10 @@ import { EnigmError } from '../../errors.ts'
 import { type Endpoint, interleaved } from '../dial/endpoint.ts'
 import { relayHead } from './codec.ts'
 
-/** One address to send packets to, and how to reach one server through it. */
+/** One address to send packets to, and how to reach one address of the server through it. */
 export interface DnscryptPlace {
+  /** Differs between the places of one resolver. */
+  readonly id: string
   readonly providerName: string
   /** The Ed25519 key of the provider. */
   readonly publicKey: Uint8Array
@@ -14,19 +16,39 @@ export interface DnscryptPlace {
   readonly port: number
 }
 
-/** The addresses to dial one after another: those of the relay if there is one. */
+/**
+ * The places to dial one after another, by their ids. Through a relay these are all pairs of one of
+ * its addresses and one of the server: either of the two may be the one that does not answer.
+ */
 export function placesOf(endpoint: Endpoint): ReadonlyMap<string, DnscryptPlace> {
   const { dnscrypt } = endpoint
   if (dnscrypt === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer dnscrypt`)
   const common = { providerName: dnscrypt.providerName, publicKey: Buffer.from(dnscrypt.publicKey, 'base64') }
   const servers = interleaved(endpoint.addresses)
   const { through } = dnscrypt
-  if (through === undefined)
-    return new Map(servers.map((address) => [address, { ...common, head: undefined, address, port: dnscrypt.port }]))
-  // Each address of the relay is paired with a different one of the server, so that all are tried.
-  const places = interleaved(through.addresses).map((address, i): [string, DnscryptPlace] => {
-    const server = servers[i % servers.length] ?? ''
-    return [address, { ...common, head: relayHead(server, dnscrypt.port), address, port: through.port }]
+  const places =
+    through === undefined
+      ? servers.map((address) => ({ ...common, id: address, head: undefined, address, port: dnscrypt.port }))
+      : pairs(interleaved(through.addresses), servers).map(([address, server]) => {
+          const id = `${address} ${server}`
+          return { ...common, id, head: relayHead(server, dnscrypt.port), address, port: through.port }
+        })
+  return new Map(places.map((place) => [place.id, place]))
+}
+
+/** All pairs. Each step takes the next address of both, or a later one of the server. */
+function pairs(relays: readonly string[], servers: readonly string[]): readonly (readonly [string, string])[] {
+  const left = relays.map(() => servers.map((_, at) => at))
+  return Array.from({ length: relays.length * servers.length }, (_, step): [string, string] => {
+    const own = left[step % relays.length] ?? []
+    const next = step % servers.length
+    const [taken = 0] = own.splice(
+      Math.max(
+        0,
+        own.findIndex((at) => at >= next),
+      ),
+      1,
+    )
+    return [relays[step % relays.length] ?? '', servers[taken] ?? '']
   })
-  return new Map(places)
 }

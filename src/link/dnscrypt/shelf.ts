@@ -35,8 +35,8 @@ export class CertificateShelf {
   #owed = false
   /** When the last reply came, or the certificate. */
   #heardMs = 0
-  /** The address that worked last. */
-  lastAddress: string | undefined
+  /** The id of the place that worked last. */
+  lastPlace: string | undefined
 
   /** The certificate. Undefined if it was fetched over an hour ago, has expired, or is in doubt. */
   usable(clock: Clock): Certificate | undefined {

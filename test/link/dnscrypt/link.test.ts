@@ -5,6 +5,7 @@ import type { Event } from '../../../src/events.ts'
 import { createLink } from '../../../src/link/create-link.ts'
 import type { StrictEndpoint } from '../../../src/link/dial/endpoint.ts'
 import { tlsSessions } from '../../../src/link/dial/sessions.ts'
+import { placesOf } from '../../../src/link/dnscrypt/place.ts'
 import { openScheduled } from '../../../src/link/transports.ts'
 import { requestFor } from '../../shaping/paced-rig.ts'
 import { type DnscryptAnswer, PROVIDER, Provider, startDnscrypt, startRelay } from '../../support/dnscrypt.ts'
@@ -16,12 +17,17 @@ import { freePace } from '../../support/rules.ts'
 const provider = new Provider()
 const answered: DnscryptAnswer = (q) => replyTo(q, [addressRecord()])
 
-function linkTo(t: Test, port: number, through?: { readonly addresses: readonly string[]; readonly port: number }) {
+function linkTo(
+  t: Test,
+  port: number,
+  through?: { readonly addresses: readonly string[]; readonly port: number },
+  addresses: readonly string[] = ['127.0.0.1'],
+) {
   const clock = systemClock()
   const events: Event[] = []
   const { dot: _dot, doh: _doh, ...bare } = endpointAt(port, { ca: '' })
   const dnscrypt = { providerName: PROVIDER, publicKey: provider.publicKey, port, ...(through === undefined ? {} : { through }) }
-  const endpoint: StrictEndpoint = { ...bare, dnscrypt }
+  const endpoint: StrictEndpoint = { ...bare, addresses, dnscrypt }
   const tools = {
     clock,
     dialPace: freePace(clock),
@@ -134,6 +140,24 @@ t.test('a certificate that can be used is used, although the reply is marked as 
     t.equal(cleartext(), 1, 'one query for certificates')
   }
   t.equal(s.counts.tcp, 0)
+})
+
+t.test('through a relay with one address, every address of the server is tried, and then the one that answered', async (t) => {
+  const s = await server(t, answered)
+  const relay = await startRelay()
+  t.teardown(() => relay.close())
+  const { ask } = linkTo(t, s.port, { addresses: ['127.0.0.1'], port: relay.port }, ['127.0.0.8', '127.0.0.9', '127.0.0.1'])
+  await ask('www.example', 2500)
+  t.equal(s.counts.queries, 1)
+})
+
+t.test('places through a relay: all pairs, each once, and soon every address of both', async (t) => {
+  const { endpoint } = linkTo(t, 443, { addresses: ['10.1.0.1', '10.1.0.2'], port: 443 }, ['10.0.0.1', '10.0.0.2', 'fd00::1'])
+  const places = [...placesOf(endpoint).values()]
+  const tried = places.map(({ address, head }) => `${address} ${Buffer.from(head ?? []).toString('hex', 10, 26)}`)
+  t.equal(places.length, 6)
+  t.equal(new Set(tried).size, 6)
+  t.equal(new Set(tried.slice(0, 3).map((one) => one.split(' ')[1])).size, 3)
 })
 
 t.test('several certificates behind a relay need a longer question, or it drops the reply', async (t) => {
