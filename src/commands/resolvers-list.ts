@@ -1,7 +1,7 @@
 import type { SetEntry } from '../config/listed-entries.ts'
 import { counted } from '../config/problems.ts'
 import { openSet } from '../config/set-file.ts'
-import { keyOf } from '../config/set-merge.ts'
+import { keyOf } from '../config/set-pairs.ts'
 import { EXIT } from '../exit-codes.ts'
 import { chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
 import { printable, printableJson } from './status-screen.ts'

@@ -33,8 +33,9 @@ export interface Gathered {
  */
 export function entriesOf(listed: readonly ListedStamp[], list?: string): Gathered {
   const entries: SetEntry[] = []
-  const indexes = new Map<string, number>()
+  const ids = new Set<string>()
   const seen = new Set<string>()
+  const joinable = new Map<string, number>()
   const lastNumbers = new Map<string, number>()
   let repeated = 0
   for (const { name, stamp } of listed) {
@@ -45,21 +46,19 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
       continue
     }
     seen.add(content)
-    const at = indexes.get(entry.value.id)
+    const likely = joinKeys(entry).map((key) => joinable.get(key))
+    const at = likely.find((index) => index !== undefined)
     const before = at === undefined ? undefined : entries[at]
-    if (at === undefined || before === undefined) {
-      indexes.set(entry.value.id, entries.length)
-      entries.push(entry)
-      continue
+    const merged = before === undefined ? undefined : joined(before, entry)
+    if (at !== undefined && merged !== undefined) entries[at] = merged
+    else {
+      const { id } = entry.value
+      const next = ids.has(id) ? unusedId(id, (one) => ids.has(one), lastNumbers) : id
+      ids.add(next)
+      entries.push(next === id ? entry : { ...entry, value: { ...entry.value, id: next } })
     }
-    const merged = joined(before, entry)
-    if (merged !== undefined) {
-      entries[at] = merged
-      continue
-    }
-    const id = unusedId(entry.value.id, (one) => indexes.has(one), lastNumbers)
-    indexes.set(id, entries.length)
-    entries.push({ ...entry, value: { ...entry.value, id } })
+    const index = merged === undefined ? entries.length - 1 : (at ?? 0)
+    for (const key of joinKeys(merged ?? entry, entry.value.id)) joinable.set(key, index)
   }
   return { entries, repeated }
 }
@@ -160,12 +159,19 @@ const record = (value: unknown) => (typeof value === 'object' && value !== null 
 const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
 /**
+ * Two keys of an entry: another one of the same heading may be joined with it if they have one in
+ * common. `heading`: the id without a number.
+ */
+function joinKeys({ kind, value }: SetEntry, heading = value.id): readonly string[] {
+  const others = { ...value, id: heading, addresses: 0, transports: 0 }
+  return [JSON.stringify([kind, others, value.transports]), JSON.stringify([kind, others, 0, value.addresses.toSorted()])]
+}
+
+/**
  * Joins two entries that differ only in their addresses, or only in their transports (none in
- * common). Undefined: they differ in more.
+ * common). The first one keeps its id. Undefined: they differ in more.
  */
 function joined(a: SetEntry, b: SetEntry): SetEntry | undefined {
-  const without = ({ kind, value }: SetEntry) => [kind, { ...value, addresses: 0, transports: 0 }]
-  if (!isSame(without(a), without(b))) return undefined
   const [ours, theirs] = [record(a.value.transports), record(b.value.transports)]
   if (isSame(ours, theirs)) return { ...a, value: { ...a.value, addresses: [...new Set([...a.value.addresses, ...b.value.addresses])] } }
   const disjoint = Object.keys(theirs).every((name) => !Object.hasOwn(ours, name))

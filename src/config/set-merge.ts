@@ -1,5 +1,6 @@
 import { type EntryValue, type SetEntry, unusedId } from './listed-entries.ts'
 import type { KeyChanges, SetList } from './set-edit.ts'
+import { keyOf, nameOf, type Pairing, pairsOf, serverOf } from './set-pairs.ts'
 
 /** The keys of an entry that a list may change. Only a person changes the others. */
 const CARRIED = ['authenticationDomainName', 'addresses', 'transports', 'spkiPins', 'certHashes', 'type', 'port', 'path', 'claims'] as const
@@ -44,18 +45,27 @@ export interface MergePlan {
  * added with a number. A resolver that the set already holds under any name is left out.
  */
 export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[], isOwn: Pairing = sameList): MergePlan {
-  const byId = new Map(set.map((entry) => [keyOf(entry.kind, entry.value.id), entry]))
-  const byName = grouped(set)
-  const used = new Set(byId.keys())
+  return planOf(set, listed, pairsOf(set, listed, isOwn))
+}
+
+function planOf(set: readonly SetEntry[], listed: readonly SetEntry[], pairs: ReadonlyMap<SetEntry, SetEntry>): MergePlan {
+  const places = new Map<string, SetEntry[]>()
+  for (const entry of set)
+    for (const place of placesOf(entry)) {
+      const group = places.get(place)
+      if (group === undefined) places.set(place, [entry])
+      else group.push(entry)
+    }
+  const used = new Set(set.map(({ kind, value }) => keyOf(kind, value.id)))
   const tried = { resolvers: new Map<string, number>(), relays: new Map<string, number>() }
   const add: SetEntry[] = []
   const change: EntryChange[] = []
   let same = 0
   for (const entry of listed) {
-    const own = ownOf(entry, byId, isOwn)
+    const own = pairs.get(entry)
     const changed = own === undefined ? undefined : changeOf(own, entry)
     if (changed !== undefined) change.push(changed)
-    else if (own !== undefined || (byName.get(nameOf(entry)) ?? []).some((other) => covers(other, entry))) same++
+    else if (own !== undefined || (places.get(placesOf(entry)[0] ?? '') ?? []).some((other) => covers(other, entry))) same++
     else {
       const isUsed = (id: string) => used.has(keyOf(entry.kind, id))
       const id = isUsed(entry.value.id) ? unusedId(entry.value.id, isUsed, tried[entry.kind]) : entry.value.id
@@ -66,30 +76,13 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
   return { add, change, same }
 }
 
+/** The keys under which `covers` may find an entry: its name with each address, then alone. */
+const placesOf = (entry: SetEntry) => [...entry.value.addresses.map((address) => `${nameOf(entry)} ${address}`), nameOf(entry)]
+
 /** The entry of a set that describes the same server as `entry`, under any id. */
 export function sameServer(set: readonly SetEntry[], entry: SetEntry): SetEntry | undefined {
   return set.find((other) => nameOf(other) === nameOf(entry) && covers(other, entry))
 }
-
-/** The key of an entry among the entries of both lists. */
-export const keyOf = (kind: SetList, id: string) => `${kind} ${id}`
-const nameOf = ({ kind, value }: SetEntry) => `${kind} ${String(value.authenticationDomainName ?? '').toLowerCase()}`
-
-function grouped(entries: readonly SetEntry[]): ReadonlyMap<string, readonly SetEntry[]> {
-  const groups = new Map<string, SetEntry[]>()
-  for (const entry of entries) {
-    const group = groups.get(nameOf(entry))
-    if (group === undefined) groups.set(nameOf(entry), [entry])
-    else group.push(entry)
-  }
-  return groups
-}
-
-/**
- * Whether an entry of the set is the one that an entry of a list describes. Both have the same id,
- * perhaps with a number.
- */
-type Pairing = (entry: SetEntry, listed: SetEntry) => boolean
 
 const sameList: Pairing = ({ value }, listed) => listed.value.list !== undefined && value.list === listed.value.list
 
@@ -113,28 +106,19 @@ function maintainedBy(sources: ReadonlySet<string>): Pairing {
  * but is no longer in it is a change too: `withdrawn`. `sources`: the ids of all sources.
  */
 export function sourcePlan(set: readonly SetEntry[], listed: readonly SetEntry[], source: string, sources: ReadonlySet<string>): MergePlan {
-  const plan = mergePlan(set, listed, maintainedBy(sources))
-  const ids = new Set(listed.map(({ kind, value }) => keyOf(kind, value.id)))
-  const gone = set.filter(({ kind, value }) => {
-    const id = keyOf(kind, value.id)
-    return kind === 'resolvers' && value.list === source && value.enabled === true && !ids.has(id) && !ids.has(id.replace(/-\d+$/, ''))
-  })
+  const pairs = pairsOf(set, listed, maintainedBy(sources))
+  const plan = planOf(set, listed, pairs)
+  const known = new Set(pairs.values())
+  const unknown = set.filter(
+    (entry) => entry.kind === 'resolvers' && entry.value.list === source && entry.value.enabled === true && !known.has(entry),
+  )
+  // A second entry for a server of the list is not withdrawn.
+  const servers = new Set(unknown.length === 0 ? [] : listed.map(serverOf))
+  const gone = unknown.filter((entry) => !servers.has(serverOf(entry)))
   const withdrawn = gone.map(
     ({ kind, value }): EntryChange => ({ kind, id: value.id, what: ['withdrawn'], keys: { enabled: false }, before: { enabled: true } }),
   )
   return { ...plan, change: [...plan.change, ...withdrawn] }
-}
-
-/** The entry of the set with the id of `listed`, or with that id and a number. */
-function ownOf(listed: SetEntry, byId: ReadonlyMap<string, SetEntry>, isOwn: Pairing): SetEntry | undefined {
-  const { kind, value } = listed
-  const first = byId.get(keyOf(kind, value.id))
-  if (first === undefined || isOwn(first, listed)) return first
-  for (let n = 2; n < 10; n++) {
-    const next = byId.get(keyOf(kind, `${value.id.slice(0, 58)}-${n}`))
-    if (next !== undefined && isOwn(next, listed)) return next
-  }
-  return undefined
 }
 
 /** The changes that `listed` makes to `entry`. Undefined: none. */

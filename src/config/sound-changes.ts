@@ -2,7 +2,8 @@ import { relayFaults } from './documents.ts'
 import type { EntryValue, SetEntry } from './listed-entries.ts'
 import type { AnyRelay } from './relays.ts'
 import { acceptable, newFaults, type OpenSet } from './set-file.ts'
-import { type EntryChange, keyOf } from './set-merge.ts'
+import type { EntryChange } from './set-merge.ts'
+import { keyOf } from './set-pairs.ts'
 import type { TrustedResolver } from './trusted-set.ts'
 
 /** Changes that a set may hold, and a sentence about each of the others. */
