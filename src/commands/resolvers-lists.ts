@@ -2,8 +2,10 @@ import type { Loaded } from '../config/load.ts'
 import { configError, counted } from '../config/problems.ts'
 import { openSet, saveSet } from '../config/set-file.ts'
 import type { EntryChange } from '../config/set-merge.ts'
+import { keepShown, notShown } from '../config/shown-changes.ts'
 import { soundChanges } from '../config/sound-changes.ts'
 import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
+import { systemCode } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { type SourceOutcome, updateLists } from './list-updates.ts'
 import { withPlan } from './resolvers-import.ts'
@@ -24,11 +26,16 @@ export async function updateSources(options: UpdateOptions, world: SetWorld): Pr
   const found = listedChanges(set.entries, config.sources, config.stateDir)
   if (options.json === true) world.out.write(`${printableJson({ sources: found.map((one) => asJson(one, outcomes)) }, 2)}\n`)
   else for (const line of found.flatMap((one) => inWords(one, outcomes))) world.out.write(`${printable(line)}\n`)
+  const shown = firstOf(found.flatMap((one) => one.change))
+  if (shown.length > 0) noteShown(shown, config.stateDir, { add: false })
   if (outcomes.some(({ unproven }) => unproven)) return EXIT.proofFailed
   return outcomes.some(({ refused }) => refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
 
-/** `resolvers accept`: returns the exit code. Rejects with an EnigmError `config`. */
+/**
+ * `resolvers accept`: applies the changes that were shown, and only those. Returns the exit code.
+ * Rejects with an EnigmError `config`.
+ */
 export async function acceptChanges(ids: readonly string[], options: SetOptions, world: SetWorld): Promise<number> {
   const chosen = await changeableSet(options, world)
   const { config } = withSources(chosen)
@@ -37,6 +44,15 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   const wanted = ({ id }: { readonly id: string }) => ids.length === 0 || ids.includes(id)
   const proposed = firstOf(found.flatMap((one) => one.change)).filter(wanted)
   const { sound: change, unsound } = soundChanges(set, proposed)
+  const unseen = notShown(change, config.stateDir)
+  if (unseen.length > 0) {
+    for (const one of unseen) world.out.write(`${printable(changeText(one))}\n`)
+    noteShown(unseen, config.stateDir, { add: true })
+    world.err.write(
+      'These changes were not shown before, because a list is newer or the set has changed: nothing was changed. To apply them, run the same command again.\n',
+    )
+    return EXIT.notAsWished
+  }
   const known = new Set(set.entries.map(({ value }) => value.id))
   const add = found
     .flatMap((one) => one.add)
@@ -51,6 +67,16 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
   return missing.length + unsound.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
+}
+
+/** Rejects with an EnigmError `config` if the state directory cannot be written. */
+function noteShown(...[changes, stateDir, how]: Parameters<typeof keepShown>): void {
+  try {
+    keepShown(changes, stateDir, how)
+  } catch (error) {
+    const message = `cannot be written (${systemCode(error) ?? 'unknown error'}), so no change can be accepted; run this as the user of the service or as root`
+    throw configError([{ file: stateDir, path: '', message }])
+  }
 }
 
 function withSources({ loaded }: ChosenSet): {

@@ -32,11 +32,12 @@ export type ListReading =
   | { readonly list: ProvenList; readonly refused?: never }
   | { readonly refused: string; readonly absent?: true; readonly unproven?: true }
 
-const DIRECTORY = 'resolver-lists'
+/** The directory of the kept lists, in the state directory. */
+export const LISTS_DIRECTORY = 'resolver-lists'
 
 /** The file that keeps the last good copy of a source, with its signature. */
 export function keptFile(stateDir: string, { id }: Pick<ListSource, 'id'>): string {
-  return join(stateDir, DIRECTORY, `${id}.signed`)
+  return join(stateDir, LISTS_DIRECTORY, `${id}.signed`)
 }
 
 /** A list and its signature, not checked yet. */
@@ -94,7 +95,7 @@ export function keepList(source: ListSource, { data, signature = '' }: RawList, 
 }
 
 /** Gives files to the owner of the state directory, so that root does not lock out the service. */
-function giveToOwner(stateDir: string, paths: readonly string[]): void {
+export function giveToOwner(stateDir: string, paths: readonly string[]): void {
   const { uid, gid } = statSync(stateDir)
   if (process.geteuid?.() !== 0 || uid === 0) return
   for (const path of paths) if (statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })

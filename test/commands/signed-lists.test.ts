@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemRandom } from '../../src/clock.ts'
-import { listUpdates } from '../../src/commands/list-updates.ts'
+import { systemClock, systemRandom } from '../../src/clock.ts'
+import { listUpdates, updateLists } from '../../src/commands/list-updates.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import type { ListSource } from '../../src/config/kept-lists.ts'
 import { checkConfig, loadConfig } from '../../src/config/load.ts'
@@ -98,6 +98,24 @@ for (const legacy of [false, true])
     t.match((await run('update')).out, /0 are not in the set, 0 changes wait\./)
     t.equal((await run('accept', 'nobody')).code, 1)
   })
+
+t.test('accept applies only what was shown: a list that became newer meanwhile is shown first', async (t) => {
+  const { at, publish, run, resolvers } = scene(t)
+  publish(list(['a', stamp('a.example', '192.0.2.1')], ['b', stamp('b.example', '192.0.2.8')]), 1000)
+  t.match((await run('update')).out, /b: addresses/)
+  // The service fetches the next list after the person has looked.
+  publish(NEW, 2000)
+  const source = { id: 'public', file: at('list.md'), minisignKey: readFileSync(at('key.pub'), 'utf8').split('\n')[1] ?? '' }
+  await updateLists([source], at('state'), { clock: systemClock(), lookup: async () => [] })
+  const before = readFileSync(at('set.json'), 'utf8')
+  const first = await run('accept')
+  t.equal(first.code, 1)
+  t.match(first.out, /a: addresses: \{"addresses":\["192\.0\.2\.1"\]\} -> \{"addresses":\["192\.0\.2\.9"\]\}/)
+  t.match(first.err, /These changes were not shown before, .* nothing was changed\. To apply them, run the same command again\./)
+  t.equal(readFileSync(at('set.json'), 'utf8'), before)
+  t.equal((await run('accept')).code, 0)
+  t.match(await resolvers(), [{ addresses: ['192.0.2.9'] }, { addresses: ['192.0.2.2'], certHashes: [HASH] }, {}])
+})
 
 t.test('a list that is tampered with, cut, foreign or rolled back changes nothing, and the last good one stays', async (t) => {
   const { directory, at, publish, run } = scene(t)
