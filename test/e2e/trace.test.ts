@@ -116,7 +116,7 @@ t.test('shows each question and its result; the status reports it; no file and n
 t.test('ends with its time, a reload, and the service; never longer than an hour; one at a time', async (t) => {
   const { daemon, ask } = await stage(t)
   const config = ['--config', join(daemon.dir, 'config.json')]
-  const short = await tracing(t, daemon, '1s')
+  const short = await tracing(t, daemon, '5s')
   const second = await cli('trace', ...config)
   t.match(second, { code: 1, stderr: /a trace is on already/ })
   t.equal(await ask(`x.${SECRET}.example`), 0)
