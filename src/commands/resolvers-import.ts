@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path'
+import { wasSource } from '../config/kept-lists.ts'
 import { readList } from '../config/list-reading.ts'
 import type { SetEntry } from '../config/listed-entries.ts'
 import { configError, quoted } from '../config/problems.ts'
@@ -39,13 +40,18 @@ export async function importList(place: string, options: ImportOptions, world: S
   if (typeof list === 'number') return list
   const remember = checked(list, key, chosen, world)
   if (typeof remember === 'number') return remember
-  const name = list.fileName.replace(/\.(md|json|txt)$/, '')
+  const name = listName(list.fileName)
   const { entries, remarks } = readList(list.data, name)
   if (entries.length === 0) {
     world.err.write(`${printable(place)} contains no entry for a trusted set\n${lines(remarks)}`)
     return EXIT.notAsWished
   }
   const set = await openSet(chosen.file)
+  const kept = keptFor(name, key, set, chosen)
+  if (kept !== undefined) {
+    world.err.write(`${printable(`${place} ${kept}`)}; nothing was changed\n`)
+    return key === undefined ? EXIT.proofFailed : EXIT.notAsWished
+  }
   const plan = mergePlan(set.entries, entries)
   const { held, free } = heldBack(set, plan.change, chosen.inUse)
   const { sound, unsound } = soundChanges(set, free)
@@ -58,6 +64,28 @@ export async function importList(place: string, options: ImportOptions, world: S
     inWords(chosen.file, { added: plan.add.length, changed: sound.length, same: plan.same, held, remarks: [...unsound, ...remarks] }),
   )
   return EXIT.good
+}
+
+/** The name of a list: that of its file without the ending. */
+const listName = (fileName: string) => fileName.replace(/\.(md|json|txt)$/, '')
+
+/**
+ * A clause that says why a list must not change the entries that have its name: only the name of
+ * the file says that it is the same list. Undefined: it may.
+ */
+function keptFor(
+  name: string,
+  key: MinisignKey | undefined,
+  { entries }: OpenSet,
+  { inUse, loaded, stateDir }: ChosenSet,
+): string | undefined {
+  if (!entries.some(({ value }) => value.list === name)) return undefined
+  if (inUse !== undefined && loaded?.config.sources?.some(({ id }) => id === name))
+    return `is not used: the source ${quoted(name)} maintains the entries of this name; rename the file, or run: enigm-dns resolvers update`
+  if (key !== undefined) return undefined
+  const seen = seenTimes(stateDir)
+  if (seen === undefined || !(wasSource(name, seen) || [...seen.sources()].some((one) => listName(one) === name))) return undefined
+  return 'is not checked: an earlier list of this name was signed; name its key with --minisign-key, or rename the file'
 }
 
 /** Reads the minisign key: base64 text, or a file with it. */

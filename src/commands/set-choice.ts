@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Random } from '../clock.ts'
 import type { DefaultFiles, Loaded } from '../config/load.ts'
@@ -48,9 +49,21 @@ export async function chosenSet({ set, config }: SetOptions, { host = thisHost()
   const named = set === undefined ? undefined : resolve(set)
   const judged = await findConfig(config, host, places)
   const loaded = named === undefined || config !== undefined ? configOrThrow(judged) : judged.loaded
-  const file = named ?? loaded?.config.resolvers ?? ''
-  const inUse = loaded?.config.resolvers === file ? keysInUse(loaded) : undefined
+  const used = loaded?.config.resolvers
+  const file = named === undefined || isSameFile(named, used) ? (used ?? '') : named
+  const inUse = loaded !== undefined && used === file ? keysInUse(loaded) : undefined
   return { file, loaded, service: judged.service, inUse, stateDir: loaded?.config.stateDir ?? defaultStateDir() }
+}
+
+/** Whether two paths lead to one file, perhaps over links. */
+function isSameFile(path: string, other: string | undefined): boolean {
+  if (other === undefined || path === other) return path === other
+  try {
+    const [a, b] = [statSync(path), statSync(other)]
+    return a.dev === b.dev && a.ino === b.ino
+  } catch {
+    return false
+  }
 }
 
 function keysInUse({ resolvers }: Loaded): ReadonlySet<string> {
@@ -63,7 +76,7 @@ function keysInUse({ resolvers }: Loaded): ReadonlySet<string> {
  */
 export async function changeableSet(options: SetOptions, world: SetWorld): Promise<ChosenSet> {
   const chosen = await chosenSet(options, world)
-  if (chosen.file !== shippedResolversFile()) return chosen
+  if (!isSameFile(chosen.file, shippedResolversFile())) return chosen
   const message =
     'is the set that comes with the program, and the next version replaces it; name a file of yours with --set, as in --set /etc/enigm-dns/resolvers.json (it is made if it is not there), and name it as "resolvers" in the configuration'
   throw configError([{ file: chosen.file, path: '', message }])

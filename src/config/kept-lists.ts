@@ -70,7 +70,12 @@ function provenBy(source: ListSource, { data, signature }: RawList, key: Minisig
 }
 
 /** The name under which the signing time of a source is remembered (`SeenTimes`). */
-const sourceName = ({ id }: ListSource) => `source:${id}`
+const sourceName = ({ id }: Pick<ListSource, 'id'>) => `source:${id}`
+
+/** Whether a list of a source of this id was ever accepted, as `SeenTimes` remembers it. */
+export function wasSource(id: string, seen: Pick<SeenTimes, 'sources'>): boolean {
+  return seen.sources().has(sourceName({ id }))
+}
 
 /** The name of the list. If its signature names a file, it must be this one. */
 function signedName({ url, file = '' }: ListSource): string {

@@ -18,6 +18,8 @@ const schema = v.object({ version: v.literal(1), seen: v.record(v.string(), v.nu
 export interface SeenTimes {
   /** The time of the newest accepted file, in seconds since 1970. Undefined: none had a time. */
   lastS(key: MinisignKey, source: string): number | undefined
+  /** The sources of all remembered files, of any key. */
+  sources(): ReadonlySet<string>
   /** Remembers an accepted file. Returns false if this failed. */
   accept(key: MinisignKey, source: string, timestampS: number): boolean
 }
@@ -33,6 +35,7 @@ export function seenTimes(stateDir: string): SeenTimes | undefined {
   if (Object.keys(read()).length === 0 && isForeignJson(file, schema)) return undefined
   return {
     lastS: (key, source) => read()[name(key, source)],
+    sources: () => new Set(Object.keys(read()).map((one) => one.slice(one.indexOf(' ') + 1))),
     accept(key, source, timestampS) {
       const seen = read()
       const { [name(key, source)]: _old, ...others } = seen

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Host } from '../../src/commands/running-service.ts'
@@ -110,4 +110,53 @@ t.test('a set that has a fault of a relay already can be changed, which may be t
   const places = { configFile: at('config.json'), resolversFile: undefined }
   t.equal((await resolversRun(['remove', 'home', '--set', at('set.json')], { host, places })).code, 0)
   t.match(entries().resolvers, [{ id: 'crypt' }])
+})
+
+t.test('another path of the set in use is the set in use', async (t) => {
+  const { at, run, entries } = scene(t, [home, { ...home, id: 'other', list: 'public-list' }])
+  symlinkSync(at('set.json'), at('alias.json'))
+  linkSync(at('set.json'), at('hard.json'))
+  writeFileSync(
+    at('config.json'),
+    JSON.stringify({
+      ...JSON.parse(readFileSync(at('config.json'), 'utf8')),
+      use: undefined,
+      forward: [{ zone: 'corp.example', to: ['other'] }],
+    }),
+  )
+  const changed = { ...home, id: 'other', addresses: ['192.0.2.77'] }
+  writeFileSync(at('public-list.json'), JSON.stringify({ version: 1, resolvers: [changed] }))
+  for (const set of ['set.json', 'alias.json', 'hard.json']) {
+    const { out, code } = await run('import', at('public-list.json'), '--set', at(set))
+    t.equal(code, 0)
+    t.match(out, /other is in use, and the list has other addresses/, set)
+    t.match((await run('list', '--set', at(set))).out, /home +in use/, set)
+  }
+  t.match(entries().resolvers[1], { addresses: ['192.0.2.53'] })
+})
+
+t.test('what a signed list maintains, an unsigned one of its name does not change', async (t) => {
+  const of = { enabled: false, list: 'public' }
+  const { at, publish, run, entries } = scene(t, [home, { ...home, id: 'other', ...of }])
+  const moved = (address: string) => JSON.stringify({ version: 1, resolvers: [{ ...home, id: 'other', addresses: [address] }] })
+  for (const name of ['public.json', 'public.txt', 'public.md']) {
+    writeFileSync(at(name), moved('192.0.2.66'))
+    const { code, err } = await run('import', at(name))
+    t.equal(code, 4, name)
+    t.match(err, /the source "public" maintains the entries of this name.*run: enigm-dns resolvers update/)
+  }
+  publish(JSON.parse(moved('192.0.2.60')), 1000)
+  t.equal((await run('import', at('list.json'), '--minisign-key', at('key.pub'))).code, 0)
+  t.equal((await run('accept')).code, 1, 'nothing was fetched')
+  t.match(entries().resolvers, [{}, { addresses: ['192.0.2.53'] }, { list: 'list', addresses: ['192.0.2.60'] }])
+  const before = readFileSync(at('set.json'), 'utf8')
+  for (const name of ['list.json', 'list.md']) {
+    writeFileSync(at(name), moved('192.0.2.66'))
+    const { code, err } = await run('import', at(name))
+    t.equal(code, 4, name)
+    t.match(err, /is not checked: an earlier list of this name was signed; name its key with --minisign-key/)
+  }
+  t.equal(readFileSync(at('set.json'), 'utf8'), before)
+  writeFileSync(at('fresh.json'), moved('192.0.2.66'))
+  t.equal((await run('import', at('fresh.json'))).code, 0, 'under a name of its own it is a list like any other')
 })
