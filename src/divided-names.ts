@@ -1,7 +1,7 @@
 import type { Clock, Random } from './clock.ts'
 import type { Loaded } from './config/load.ts'
+import { operatorKeys } from './config/operators.ts'
 import { asEnigmError } from './errors.ts'
-import { operatorKey } from './route.ts'
 import { type KeyPlace, secretKey } from './system/secret-key.ts'
 import type { Split } from './upstream/split.ts'
 
@@ -19,7 +19,7 @@ export function dividedNames({ config, resolvers }: Loaded, { clock, splitKey }:
   const { split: by } = config
   if (by === 'none') return undefined
   const key = splitKey()
-  const operators = new Map(resolvers.map(({ id, operator = id }) => [id, operatorKey(operator)]))
+  const operators = operatorKeys(resolvers)
   const loading = Promise.all([import('./upstream/split.ts'), import('./upstream/sites.ts')]).then(
     ([{ Split }, { siteOf }]) => new Split({ by, key, operators, clock, siteOf }),
   )

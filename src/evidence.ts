@@ -3,6 +3,7 @@ import type { Clock, Random } from './clock.ts'
 import { generalSides } from './config/forwarding.ts'
 import { parseListen, type SocketAddress } from './config/listen-address.ts'
 import type { Loaded } from './config/load.ts'
+import { operatorKeys } from './config/operators.ts'
 import type { Policy } from './config/policy.ts'
 import { pathsOf } from './config/query-paths.ts'
 import { type AroundCode, EnigmError, isAround } from './errors.ts'
@@ -233,6 +234,7 @@ function hostChecksSetup({ config, resolvers }: Loaded, listeners: readonly Sock
 
 /** The facts of a configuration that its posture depends on. */
 export function postureSetup({ config, resolvers }: Loaded): PostureSetup {
+  const keys = operatorKeys(resolvers)
   return {
     usageProfile: config.usageProfile,
     queryBlock: config.padding.queryBlock,
@@ -246,6 +248,7 @@ export function postureSetup({ config, resolvers }: Loaded): PostureSetup {
     resolvers: resolvers.map((r) => ({
       id: r.id,
       operator: r.operator ?? r.id,
+      ...(r.operator === undefined ? { unnamed: keys.get(r.id) ?? r.id } : {}),
       transports: transportsOf(r, config),
       ...(r.jurisdiction === undefined ? {} : { jurisdiction: r.jurisdiction }),
       pins: r.spkiPins.length,

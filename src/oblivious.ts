@@ -34,7 +34,10 @@ export function routesTo(
   const { relay, via } = resolver
   const to = (party: { readonly id: string; readonly operator?: string }) =>
     dialHops({ ...party, ...(via === undefined ? {} : { via }) }, loaded, isolation)
-  return { route: to(resolver), relayRoute: relay === undefined ? [] : to({ id: resolver.id, operator: relay.operator }) }
+  return {
+    route: to(resolver),
+    relayRoute: relay === undefined ? [] : to({ id: resolver.id, operator: relay.operator ?? `relay ${relay.id}` }),
+  }
 }
 
 /**

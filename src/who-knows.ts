@@ -35,7 +35,8 @@ export type Seal = 'tls' | 'hpke' | 'dnscrypt'
  */
 export interface QueryPath {
   readonly resolver: string
-  readonly operator: string
+  /** Who runs the resolver, if somebody named it. */
+  readonly operator?: string
   readonly jurisdiction?: string
   /** The hops, the nearest first. Without hops, the resolver is dialled directly. */
   readonly hops: readonly Hop[]
@@ -174,14 +175,16 @@ export function joinedKnowledge(paths: readonly QueryPath[]): readonly Joined[] 
 }
 
 /**
- * The first hops without a configured operator. The operator of the resolver may run such a hop. If
- * the hop is a program on this host, it may connect to the resolver directly instead of through its
- * network; the resolver then gets the address. Hops that isolate operators (Tor) are not counted.
+ * The first hops without a configured operator, and the resolvers behind a hop without one: the
+ * same operator may run both. If the hop is a program on this host, it may connect to the resolver
+ * directly instead of through its network; the resolver then gets the address. Routes over a hop
+ * that isolates operators (Tor) are not counted.
  */
 export function strangers(paths: readonly QueryPath[]): readonly string[] {
-  const first = paths.flatMap(({ hops }) => hops.slice(0, 1))
-  const unknown = first.filter(({ operator, credentials }) => operator === undefined && credentials !== 'per-operator')
-  return [...new Set(unknown.map(hopParty))]
+  const judged = paths.filter(({ hops: [first] }) => first !== undefined && first.credentials !== 'per-operator')
+  const hops = judged.flatMap(({ hops: [first] }) => (first === undefined || first.operator !== undefined ? [] : [hopParty(first)]))
+  const resolvers = judged.flatMap(({ resolver, operator }) => (operator === undefined ? [resolverParty(resolver)] : []))
+  return [...new Set([...hops, ...resolvers])]
 }
 
 const unproven = (ids: readonly string[]) =>

@@ -117,7 +117,7 @@ t.test('DNSCrypt without and with a relay', (t) => {
 t.test('a split set: each resolver knows the address and the names of its sites; the share is judged by operator', (t) => {
   const set = ['a', 'b', 'c'].map((resolver) => path([], { resolver, operator: `Operator ${resolver}` }))
   for (const one of set) t.same(rows(one).at(-1), [resolverParty(one.resolver), 'yes', 'yes', 'yes', 'yes'])
-  const operators = set.map(({ operator }) => operator)
+  const operators = set.flatMap(({ operator }) => operator ?? [])
   t.equal(largestShare([operators], 'by-site'), 1 / 3)
   t.equal(largestShare([[...operators, ' operator  B ']], 'by-site'), 1 / 3, 'two resolvers of one operator get its sites together')
   t.equal(largestShare([operators], 'rotate'), 1, 'in time every operator sees every site')
@@ -182,6 +182,8 @@ t.test('a first hop of which nobody says who runs it, unless it keeps operators 
   const tor = hop('socks5', 'tor', { credentials: 'per-operator' })
   t.same(strangers([path(), path([known]), path([tor]), path([known, hop('socks5', 'q')])]), [])
   t.same(strangers([path([hop('socks5', 'p'), known]), path([hop('socks5', 'p')])]), ['proxy p'])
+  const { operator: _nobody, ...unnamed } = path([known])
+  t.same(strangers([unnamed, { ...unnamed, hops: [tor] }, { ...unnamed, hops: [] }]), ['resolver a'], 'the hop may run the resolver too')
   t.end()
 })
 

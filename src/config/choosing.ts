@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import { operatorKey } from '../route.ts'
 import { TRANSPORT_NAMES } from '../transports.ts'
 import { closed, described, distinct, integer, text, yesNo } from './fields.ts'
+import { operatorKeys } from './operators.ts'
 import { counted } from './problems.ts'
 import { type TrustedResolver, transportName } from './trusted-set.ts'
 
@@ -22,7 +22,10 @@ const query = closed({
   transports: v.exactOptional(described('It must offer one of these.', distinct(transportName, TRANSPORT_NAMES.length))),
   jurisdictions: v.exactOptional(described('Its jurisdiction must be one of these.', distinct(text(64), 1000))),
   operators: v.exactOptional(
-    described('How many different operators are used: the first ones of the set that match. Absent: all that match.', integer(1, 1000)),
+    described(
+      'How many different operators are used: the first ones of the set that match. Entries without "operator" that share a name, an address or a key count as one. Absent: all that match.',
+      integer(1, 1000),
+    ),
   ),
   disabled: v.exactOptional(described('Whether entries that are not enabled may be chosen too.', yesNo)),
 })
@@ -40,6 +43,8 @@ export const useSchema = {
     return (isQuery ? query : ids)['~run'](dataset, config)
   }) as (typeof either)['~run'],
 }
+
+const UNNAMED = 'entries without "operator" that share a name, an address or a key count as one'
 
 /** The test for each key of the query. */
 const CRITERIA: Readonly<Record<string, (resolver: TrustedResolver, query: UseQuery) => boolean>> = {
@@ -63,7 +68,8 @@ export function chosenBy(
 ): { readonly chosen: readonly TrustedResolver[]; readonly problem?: string } {
   const failing = (resolver: TrustedResolver) => Object.keys(CRITERIA).filter((name) => CRITERIA[name]?.(resolver, query) !== true)
   const matching = resolvers.filter((resolver) => failing(resolver).length === 0)
-  const operatorOf = ({ id, operator = id }: TrustedResolver) => operatorKey(operator)
+  const keys = operatorKeys(resolvers)
+  const operatorOf = ({ id }: TrustedResolver) => keys.get(id) ?? id
   const operators = [...new Set(matching.map(operatorOf))]
   const wanted = query.operators ?? 1
   if (operators.length >= wanted) {
@@ -75,5 +81,7 @@ export function chosenBy(
     return only === 0 ? [] : [`${only} more would match without ${name === 'enabled' ? '"enabled": false in the set' : `"${name}"`}`]
   })
   const found = operators.length === 0 ? 'no resolver of the set matches' : `${operators.length} of ${counted(wanted, 'operator')} match`
-  return { chosen: matching, problem: [found, ...lacks].join('; ') }
+  const unnamed = matching.filter(({ operator }) => operator === undefined).map(operatorOf)
+  const one = new Set(unnamed).size < unnamed.length ? [UNNAMED] : []
+  return { chosen: matching, problem: [found, ...lacks, ...one].join('; ') }
 }

@@ -124,13 +124,12 @@ export function entryOf(stamp: Stamp, id: string, list?: string): SetEntry {
     case 'odoh-target':
       return resolver({ odoh: { path, ...(port === 443 ? {} : { port }) } })
     case 'dnscrypt-relay':
-      return { kind: 'relays', value: { ...named, operator: `unknown (${id})`, type: 'dnscrypt', addresses, port } }
+      return { kind: 'relays', value: { ...named, type: 'dnscrypt', addresses, port } }
     case 'odoh-relay':
       return {
         kind: 'relays',
         value: {
           ...named,
-          operator: `unknown (${hostname})`,
           type: 'odoh',
           addresses,
           authenticationDomainName: hostname,

@@ -1,5 +1,6 @@
 import { hopParty, joinedKnowledge, largestShare, type Split, sameOnPath, strangers } from '../who-knows.ts'
 import { generalSides } from './forwarding.ts'
+import { operatorKeys } from './operators.ts'
 import type { PolicyRules } from './policy.ts'
 import { quoted } from './problems.ts'
 import { pathsOf } from './query-paths.ts'
@@ -38,7 +39,8 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
     for (const why of new Set(paths.flatMap((path) => sameOnPath(path, what)?.why ?? [])))
       no('diversity', `requires different ${diversity} on each route, but ${why}; ${DIFFER}`)
   const { split } = config
-  const operatorsOf = (ids: readonly string[]) => resolvers.filter(({ id }) => ids.includes(id)).map(({ id, operator = id }) => operator)
+  const keys = operatorKeys(resolvers)
+  const operatorsOf = (ids: readonly string[]) => ids.flatMap((id) => keys.get(id) ?? [])
   const share = largestShare(generalSides(config).map(operatorsOf), split)
   if (maxShareOfOperator !== undefined && share > maxShareOfOperator)
     no('maxShareOfOperator', `is ${maxShareOfOperator}, but ${shareText(share, split)}`)

@@ -1,5 +1,6 @@
 import { operatorKey } from '../route.ts'
 import { LINK } from './forwarding.ts'
+import { operatorCount } from './operators.ts'
 import { contradictedPaths, weakerPathRules } from './path-contradictions.ts'
 import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
 import { quoted } from './problems.ts'
@@ -118,8 +119,10 @@ function aboutResolvers(
   const found: Contradiction[] = []
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   const leaveOut = 'leave it out of "use" or change the rule'
-  for (const { id, operator = id, jurisdiction, spkiPins, claims } of resolvers) {
-    if (rules.operators !== undefined && !rules.operators.map(operatorKey).includes(operatorKey(operator)))
+  for (const { id, operator, jurisdiction, spkiPins, claims } of resolvers) {
+    if (rules.operators !== undefined && operator === undefined)
+      no('operators', `allows only operators that are named, and ${quoted(id)} names none; name its "operator" or ${leaveOut}`)
+    else if (rules.operators !== undefined && !rules.operators.map(operatorKey).includes(operatorKey(operator ?? '')))
       no('operators', `does not allow ${quoted(operator)}, the operator of ${quoted(id)}; ${leaveOut}`)
     if (rules.jurisdictions !== undefined && (jurisdiction === undefined || !rules.jurisdictions.includes(jurisdiction)))
       no(
@@ -134,12 +137,14 @@ function aboutResolvers(
         no(`claims.${claim}`, `requires ${wanted}, but ${quoted(id)} states ${said} about itself; ${leaveOut}`)
     }
   }
-  const operators = new Set(resolvers.filter(({ id }) => use.includes(id)).map(({ id, operator }) => operatorKey(operator ?? id))).size
+  const general = resolvers.filter(({ id }) => use.includes(id))
+  const operators = operatorCount(general)
+  const unnamed = general.filter(({ operator }) => operator === undefined).length > 1
   const wanted = rules.minimumOperators ?? 0
   if (operators < wanted)
     no(
       'minimumOperators',
-      `requires ${wanted} operators, but ${operators} ${operators === 1 ? 'is' : 'are'} in use; name more resolvers in "use" or lower this`,
+      `requires ${wanted} operators, but ${operators} ${operators === 1 ? 'is' : 'are'} in use; name more resolvers in "use"${unnamed ? ', name the "operator" of each in the trusted set,' : ''} or lower this`,
     )
   return found
 }

@@ -3,6 +3,7 @@ import { isOnion, MOST_HOPS, type ProxyKind, parsePlace } from '../route.ts'
 import { isMulticastOrBroadcast, isUnspecified } from './cidr.ts'
 import { authenticationName, checked, closed, described, distinct, spkiPin, text, word } from './fields.ts'
 import { listenProblem, parseListen } from './listen-address.ts'
+import { withoutNobody } from './operators.ts'
 import { quoted } from './problems.ts'
 
 /** The proxies that a route may pass, as keys of the configuration, and their names in `via`. */
@@ -98,7 +99,7 @@ const proxy = v.pipe(
         'none',
       ),
       tls: v.exactOptional(tls),
-      operator: v.exactOptional(described('Who runs it. Absent: unknown.', text(200))),
+      operator: v.exactOptional(described('Who runs it. Absent, or "unknown": nobody named it.', text(200))),
       jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
     },
     (key) => (Object.hasOwn(MISPLACED, key) ? MISPLACED[key] : undefined),
@@ -124,6 +125,7 @@ const proxy = v.pipe(
     'has a "username" with a colon, which HTTP cannot carry (RFC 7617); use another user name',
   ),
   v.check(({ username }) => Buffer.byteLength(username ?? '') <= 255, 'has a "username" of more than 255 octets; use a shorter one'),
+  v.transform(withoutNobody),
 )
 
 const name = v.pipe(

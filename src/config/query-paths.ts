@@ -42,10 +42,10 @@ export function isUsed(transport: Transport, resolver: TrustedResolver, config: 
 }
 
 function pathOver(transport: Transport, resolver: TrustedResolver, config: RouteSettings): QueryPath {
-  const { id, operator = id, jurisdiction, spkiPins, addresses } = resolver
+  const { id, operator, jurisdiction, spkiPins, addresses } = resolver
   const { hops } = routeOf(resolver, config)
   const [first] = hops
-  const own = { resolver: id, operator, ...(jurisdiction === undefined ? {} : { jurisdiction }) }
+  const own = { resolver: id, ...(operator === undefined ? {} : { operator }), ...(jurisdiction === undefined ? {} : { jurisdiction }) }
   const how = { over: [transport], seal: TRANSPORTS[transport].seal }
   const { relay } = resolver
   if (transport === 'odoh' && relay !== undefined) {
@@ -73,7 +73,7 @@ function relayHop({ id, operator, jurisdiction, addresses, port, authenticationD
     port,
     protection: config.usageProfile === 'strict' ? { by: 'tls', authenticated: 'ca', authenticationDomainName } : { by: 'none' },
     credentials: 'none',
-    operator,
+    ...(operator === undefined ? {} : { operator }),
     ...(jurisdiction === undefined ? {} : { jurisdiction }),
   }
 }

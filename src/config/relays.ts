@@ -40,11 +40,18 @@ export const certHashes = described(
   distinct(certHash, 32, 0),
 )
 
+const relayOperator = v.exactOptional(
+  described(
+    'Who runs it. It must not be the operator of a resolver that it is used for. Absent, or "unknown": nobody named it, so it meets no rule about operators.',
+    text(200),
+  ),
+)
+
 /** A relay of ODoH (RFC 9230). It passes on queries that it cannot decrypt. */
 const relay = closed({
   id: described('The name of the relay for `relay` of a resolver.', idText),
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
-  operator: described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200)),
+  operator: relayOperator,
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   type: described('The protocol that it relays.', word('odoh')),
   addresses: described(
@@ -68,7 +75,7 @@ const relay = closed({
  */
 const dnscryptRelay = closed({
   id: described('The name of the relay for `relay` of a resolver.', idText),
-  operator: v.exactOptional(described('Who runs it. It must not be the operator of a resolver that it is used for.', text(200))),
+  operator: relayOperator,
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
   type: described('The protocol that it relays.', word('dnscrypt')),

@@ -16,6 +16,7 @@ import {
   word,
   yesNo,
 } from './fields.ts'
+import { withoutNobody } from './operators.ts'
 import { via } from './proxies.ts'
 import { certHashes, type DnscryptRelay, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
@@ -103,7 +104,9 @@ const probe = closed({
 const resolverKeys = closed({
   id: described('The name of the resolver for `use` in the configuration.', idText),
   list: v.exactOptional(described('The list from which it was imported. Only that list may propose changes to it.', text(200))),
-  operator: v.exactOptional(described('Who runs it.', text(200))),
+  operator: v.exactOptional(
+    described('Who runs it. Absent, or "unknown": nobody named it. See docs/policy.md for what it then counts as.', text(200)),
+  ),
   jurisdiction: v.exactOptional(described('The jurisdiction of its operator; a claim.', text(64))),
   source: v.exactOptional(described('Where the operator publishes this data.', text(2048))),
   enabled: v.optional(described('Whether it is used if the configuration has no `use`.', yesNo), true),
@@ -164,7 +167,7 @@ const resolver = v.pipe(
     ['authenticationDomainName'],
   ),
   v.transform(({ authenticationDomainName, ...rest }) => ({
-    ...rest,
+    ...withoutNobody(rest),
     authenticationDomainName: authenticationDomainName ?? rest.transports.dnscrypt?.providerName ?? rest.id,
   })),
 )
@@ -183,7 +186,13 @@ export const trustedSetSchema = closed({
     v.maxLength(1000, 'must hold at most 1000 resolvers'),
     v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each resolver its own id'),
   ),
-  relays: v.optional(described('Relays on the way to resolvers; a resolver names the one that it is reached through.', relays), []),
+  relays: v.optional(
+    v.pipe(
+      described('Relays on the way to resolvers; a resolver names the one that it is reached through.', relays),
+      v.transform((list) => list.map(withoutNobody)),
+    ),
+    [],
+  ),
 })
 
 export type TrustedSet = v.InferOutput<typeof trustedSetSchema>

@@ -1,8 +1,8 @@
-import { operatorKey } from '../route.ts'
 import { isLoopback, overlap } from './cidr.ts'
 import { generalSides } from './forwarding.ts'
 import { listenText, type SocketAddress } from './listen-address.ts'
 import type { Loaded } from './load.ts'
+import { operatorCount } from './operators.ts'
 import { quoted } from './problems.ts'
 import type { Config } from './settings.ts'
 import type { TrustedResolver } from './trusted-set.ts'
@@ -67,7 +67,8 @@ const HINTS: readonly Hint[] = [
     path: 'split',
     idle: ({ config, resolvers }) =>
       itself(config.split !== 'none' && generalSides(config).every((ids) => operatorsOf(ids, resolvers) < 2)),
-    says: () => 'one operator gets all names, so nothing is divided: add resolvers of other operators to "use", or set "none".',
+    says: () =>
+      'one operator gets all names, so nothing is divided: add resolvers of other operators to "use", name the "operator" of each in the trusted set, or set "none".',
   },
   {
     path: 'transports',
@@ -229,7 +230,7 @@ function cleartextZones({ forward, views }: Config): ReadonlySet<string> {
 }
 
 function operatorsOf(ids: readonly string[], resolvers: readonly TrustedResolver[]): number {
-  return new Set(resolvers.filter(({ id }) => ids.includes(id)).map(({ id, operator = id }) => operatorKey(operator))).size
+  return operatorCount(resolvers.filter(({ id }) => ids.includes(id)))
 }
 
 /** The positions of the items for which `isIdle` holds, from 0. */

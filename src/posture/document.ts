@@ -50,7 +50,7 @@ const signal = (description: string) =>
 
 const resolver = v.object({
   id: text('Its id in the trusted set.'),
-  operator: text('Who runs it, according to the trusted set.'),
+  operator: text('Who runs it, according to the trusted set; its id if nobody named an operator there.'),
   jurisdiction: v.optional(text('The jurisdiction of its operator, according to the trusted set.')),
   pins: v.optional(count('How many SPKI pins the trusted set holds for it. One of them must match.')),
   claims: v.optional(

@@ -15,7 +15,9 @@ type PathReport = NonNullable<StatusDocument['paths']>[number]
 export function pathsReport({ setup }: Pick<State, 'setup'>, force: ShapingForce): PathReport[] {
   const hidden = hiddenBy(setup, force)
   const share = largestShare(
-    setup.generalSides.map((ids) => setup.resolvers.filter(({ id }) => ids.includes(id)).map(({ operator }) => operator)),
+    setup.generalSides.map((ids) =>
+      setup.resolvers.filter(({ id }) => ids.includes(id)).map(({ unnamed, operator }) => unnamed ?? operator),
+    ),
     setup.split,
   )
   return [...setup.paths.map((path) => pathReport(path, hidden, share)), ...plainReports(setup.splitDns)]

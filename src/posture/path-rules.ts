@@ -37,7 +37,7 @@ export function operatorShare({ maxShareOfOperator }: PolicyRules, { setup, reso
   const sides = setup.generalSides.map((ids) => {
     const all = resolvers.filter((r) => ids.includes(r.setup.id))
     const working = all.filter(({ failing }) => failing === undefined)
-    return (working.length > 0 ? working : all).map((r) => r.setup.operator)
+    return (working.length > 0 ? working : all).map(({ setup: { unnamed, operator } }) => unnamed ?? operator)
   })
   const share = largestShare(sides, setup.split)
   const detail = `An operator gets ${share < 1 ? 'about' : 'at most'} ${percent(share)} of the sites, and ${percent(maxShareOfOperator)} are allowed.`
@@ -75,7 +75,12 @@ export function pathReasons(paths: readonly QueryPath[]): readonly Reason[] {
   if (first.length === 0) return []
   const joined = joinedKnowledge(paths)
   const distinct = (names: readonly string[]) => [...new Set(names)]
-  const unnamed = distinct(paths.flatMap(({ hops }) => hops.filter(({ operator }) => operator === undefined).map(hopParty)))
+  const unnamed = distinct(
+    paths.flatMap(({ hops, resolver, operator }) => [
+      ...hops.filter((hop) => hop.operator === undefined).map(hopParty),
+      ...(hops.length > 0 && operator === undefined ? [resolverParty(resolver)] : []),
+    ]),
+  )
   const local = distinct(first.filter(({ host }) => isLoopback(host)).map(hopParty))
   return [
     joined.length > 0

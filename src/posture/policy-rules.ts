@@ -136,7 +136,7 @@ function operators(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding
   const { operators } = rules
   if (operators === undefined) return undefined
   const allowed = operators.map(operatorKey)
-  const wrong = resolvers.filter((r) => !allowed.includes(operatorKey(r.setup.operator)))
+  const wrong = resolvers.filter(({ setup }) => setup.unnamed !== undefined || !allowed.includes(operatorKey(setup.operator)))
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : met('The trusted set holds no other operator.')
 }
 
@@ -147,12 +147,15 @@ function jurisdictions(rules: PolicyRules, { resolvers }: VerdictInput): RuleFin
   return wrong.length > 0 ? notMet(`Not allowed: ${ids(wrong)}.`) : claimed('According to the trusted set.')
 }
 
+/** The operator as which a resolver is counted. */
+const countedAs = ({ unnamed, operator }: ResolverInput['setup']) => unnamed ?? operatorKey(operator)
+
 /** The verdict on `minimumOperators`. Operators that were never tried are not counted. */
 function operatorCount(rules: PolicyRules, { resolvers }: VerdictInput): RuleFinding | undefined {
   const wanted = rules.minimumOperators
   if (wanted === undefined) return undefined
   const count = (of: (r: ResolverInput) => boolean) =>
-    new Set(resolvers.filter((r) => r.setup.notGeneral !== true && of(r)).map((r) => operatorKey(r.setup.operator))).size
+    new Set(resolvers.filter((r) => r.setup.notGeneral !== true && of(r)).map(({ setup }) => countedAs(setup))).size
   const answering = count((r) => r.failing === undefined && r.quietMin !== undefined)
   const possible = count((r) => r.failing === undefined)
   if (answering >= wanted) return met(`${answering} answer.`)

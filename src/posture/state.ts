@@ -8,7 +8,10 @@ import type { QueryPath, Split } from '../who-knows.ts'
 /** One resolver of the trusted set, as configured. */
 export interface ResolverSetup {
   readonly id: string
+  /** Who runs it; its id if nobody named an operator. */
   readonly operator: string
+  /** Nobody named its operator. It counts as this one; see `operatorKeys`. */
+  readonly unnamed?: string
   /** The transports in order of preference; at least one. */
   readonly transports: readonly Transport[]
   readonly jurisdiction?: string

@@ -23,6 +23,7 @@ interface Setting {
   readonly identity?: ServerIdentity
   readonly pins?: readonly string[]
   readonly probe?: object
+  readonly operator?: string
   readonly answer?: (query: Uint8Array) => Uint8Array
   readonly config?: Readonly<Record<string, unknown>>
   /** Text of config.json, whatever it is. */
@@ -58,6 +59,7 @@ async function run(t: Test, setting: Setting, options: CheckOptions = {}): Promi
   await write('ca.pem', authority.certificate)
   const resolver = {
     id: 'mine',
+    ...(setting.operator === undefined ? {} : { operator: setting.operator }),
     authenticationDomainName: NAME,
     addresses: ['127.0.0.1'],
     transports: { dot: { port: dot.port }, doh: { port: doh.port } },
@@ -360,7 +362,7 @@ t.test('every rule of the policy is shown, on named networks too; so is a missin
     transports: ['dot', 'doh'],
     padding: { queryBlock: 128, replies: 'required' },
     shaping: 'jitter',
-    operators: ['mine'],
+    operators: ['Mine Ltd'],
     minimumOperators: 1,
     claims: { logging: false },
     vpn: 'preferred',
@@ -368,7 +370,7 @@ t.test('every rule of the policy is shown, on named networks too; so is a missin
   }
   const home = { name: 'home', match: { gateway: '192.168.1.1' }, vpn: 'required' }
   const policy = { ...rules, vpnInterfaces: ['wg0'], audit: 'required', networks: [home] }
-  const { code, out, err } = await run(t, { config: { policy } }, { offline: true })
+  const { code, out, err } = await run(t, { operator: 'Mine Ltd', config: { policy } }, { offline: true })
   t.equal(code, 0, err)
   for (const line of [
     /^Rules of the policy$/m,
@@ -376,7 +378,7 @@ t.test('every rule of the policy is shown, on named networks too; so is a missin
     /^ {2}transports, only +dot, doh$/m,
     /^ {2}padding +queryBlock 128, replies required$/m,
     /^ {2}shaping, at least +jitter$/m,
-    /^ {2}operators, only +mine$/m,
+    /^ {2}operators, only +Mine Ltd$/m,
     /^ {2}operators, at least +1$/m,
     /^ {2}claims of operators +logging no$/m,
     /^ {2}VPN +preferred$/m,

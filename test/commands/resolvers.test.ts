@@ -16,6 +16,7 @@ import { resolversRun } from '../support/set-commands.ts'
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const HASH = Buffer.alloc(32, 7).toString('base64')
 const ALL = { dnssec: true, noLogs: true, noFilter: true }
+const ODOH_RELAY: Stamp = { protocol: 'odoh-relay', properties: ALL, port: 443, hostname: 'relay.example', path: '/proxy', certHashes: [] }
 const dot: Stamp = { protocol: 'dot', properties: ALL, address: '192.0.2.1', port: 853, hostname: 'dns.example', certHashes: [HASH] }
 
 /** A directory with a configuration and a place for a set, and the command as a person runs it. */
@@ -77,6 +78,23 @@ t.test('add: what is no stamp, or one of plain DNS, changes nothing and exits wi
     t.match(err, /^command line: STAMP: /)
   }
   t.notOk(existsSync(set))
+})
+
+t.test('a relay of a stamp has no operator, because nobody named one, and one relay under two headings is one entry', async (t) => {
+  const relay = writeStamp({ protocol: 'dnscrypt-relay', address: '198.51.100.7', port: 443, certHashes: [] })
+  const onHttps = writeStamp({ ...ODOH_RELAY, address: '198.51.100.8' })
+  const { set, run, directory } = scene(t, {
+    'list.md': `## anon-a\n${relay}\n## anon-b\n${relay}\n## far\n${onHttps}\n## far-2\n${onHttps}\n`,
+  })
+  t.match(await run('import', join(directory, 'list.md'), '--set', set), { code: 0, out: /2 repeated another entry/ })
+  t.equal((await run('add', relay, '--set', set)).code, 0)
+  const { relays } = JSON.parse(readFileSync(set, 'utf8')) as { readonly relays: readonly object[] }
+  t.strictSame(
+    relays.map((one) => Object.entries(one).filter(([key]) => key === 'id' || key === 'operator')),
+    [[['id', 'anon-a']], [['id', 'far']]],
+  )
+  const { relays: shown } = JSON.parse((await run('list', '--json', '--set', set)).out) as { readonly relays: readonly object[] }
+  t.notOk(shown.some((one) => 'operator' in one))
 })
 
 t.test('the set of the configuration is edited: comments, mode and other entries stay', async (t) => {

@@ -71,7 +71,7 @@ t.test('what does not fit has its place and its fix', async (t) => {
     [[target()], [relay({ type: 'squid' })], /^relays\[0\]\.type: must be one of: odoh/],
     [[target()], [relay({ path: '/p?x=1' })], /^relays\[0\]\.path: must be an absolute path such as/],
     [[target()], [relay({ addresses: ['relay.example'] })], /^relays\[0\]\.addresses\[0\]: must be an IPv4 or IPv6 address/],
-    [[target()], [relay({ operator: undefined })], /^relays\[0\]\.operator: /],
+    [[target()], [relay({ operator: 7 })], /^relays\[0\]\.operator: /],
     [[target()], [relay({ caFile: 'ca.pem' })], /^: contains no certificate/],
     [[target()], {}, /^relays: must be a list/],
   ]

@@ -40,6 +40,16 @@ t.test('each rule is met, not met, claimed, or unknown', (t) => {
   t.same(rules({ shaping: 'balanced' }), { shaping: 'not-met' })
   t.same(rules({ operators: ['Operator A', 'Operator B'] }), { operators: 'met' })
   t.same(rules({ operators: ['Operator A'] }), { operators: 'not-met' })
+  const unnamed = setup({ operators: ['Operator A', 'Operator B'], minimumOperators: 2 })
+  const asOne = { ...unnamed, resolvers: unnamed.resolvers.map((one) => ({ ...one, unnamed: 'a' })) }
+  t.match(
+    verdictAfter([started, answered('a'), answered('b')], asOne).rules.map(({ rule, verdict }) => [rule, verdict]),
+    [
+      ['operators', 'not-met'],
+      ['minimumOperators', 'not-met'],
+    ],
+    'nobody named an operator, and both count as one',
+  )
   t.same(rules({ jurisdictions: ['CH'] }), { jurisdictions: 'claimed' }, 'never met: it is what somebody says')
   t.same(rules({ jurisdictions: ['SE'] }), { jurisdictions: 'not-met' })
   t.same(rules({ claims: { dnssec: true } }), { claims: 'claimed' })
