@@ -102,8 +102,9 @@ export function endpointOf(
     resolver: resolver.id,
     addresses: resolver.addresses,
     authenticationDomainName: resolver.authenticationDomainName,
-    spkiPins: resolver.spkiPins,
-    certHashes: resolver.certHashes ?? [],
+    // DNSCrypt shows no key of TLS and no chain: the key of the provider is its identity.
+    spkiPins: transport === 'dnscrypt' ? [] : resolver.spkiPins,
+    certHashes: transport === 'dnscrypt' ? [] : (resolver.certHashes ?? []),
     ca: resolver.ca,
     ...(resolver.tls === undefined ? {} : { tls: resolver.tls }),
     route: tools.route,

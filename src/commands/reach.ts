@@ -111,7 +111,7 @@ export async function reachAll(loaded: Loaded, given: ReachTools): Promise<reado
       transport,
       ok: false,
       fault: 'vpn-required',
-      pin: unseen(resolver),
+      pin: unseen(resolver, transport),
     }))
   const findings = new Array<Finding>(ways.length)
   const left = ways.entries()
@@ -135,7 +135,8 @@ export async function vpnMissing(loaded: Pick<Loaded, 'config' | 'resolvers'>, {
   return egressVerdict(await readEgress(addresses, { vpnInterfaces: policy.vpnInterfaces ?? [] })).verdict !== 'met'
 }
 
-const unseen = ({ spkiPins }: TrustedResolver) => (spkiPins.length === 0 ? 'none set' : 'unknown')
+const unseen = ({ spkiPins }: TrustedResolver, transport: Transport) =>
+  spkiPins.length === 0 || transport === 'dnscrypt' ? 'none set' : 'unknown'
 
 /**
  * Tries one resolver over one transport. The first connection only reads the certificate; no DNS is
@@ -150,7 +151,7 @@ export async function reach(resolver: TrustedResolver, transport: Transport, loa
     dial = dialOf(resolver, transport, loaded, tlsSessions(tools.clock), tools)
     looked = await look(dial, tools)
   } catch (error) {
-    return { ...way, ok: false, ...faultOf(error, { resolver, transport }, loaded), pin: unseen(resolver) }
+    return { ...way, ok: false, ...faultOf(error, { resolver, transport }, loaded), pin: unseen(resolver, transport) }
   }
   const { unproven, seen } = looked
   if (unproven !== undefined) {

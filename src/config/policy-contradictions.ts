@@ -5,7 +5,7 @@ import { contradictedPaths, weakerPathRules } from './path-contradictions.ts'
 import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
 import { quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
-import type { TrustedResolver } from './trusted-set.ts'
+import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /**
  * A rule that the configuration can never meet. `path` is below `policy`; `message` says how to fix
@@ -105,13 +105,14 @@ function unmeetable(
     no('padding.queryBlock', `requires ${block}, but padding.queryBlock is ${config.padding.queryBlock}; raise that or lower this`)
   if (rules.shaping !== undefined && SHAPING_PROFILES.indexOf(config.shaping.profile) < SHAPING_PROFILES.indexOf(rules.shaping))
     no('shaping', `requires ${rules.shaping} or more, but shaping.profile is ${config.shaping.profile}; set that or lower this`)
-  found.push(...aboutResolvers(rules, resolvers, use, at))
+  found.push(...aboutResolvers(rules, config, resolvers, use, at))
   found.push(...contradictedPaths(rules, { ...config, use }, resolvers).map(({ path, message }) => ({ path: `${at}.${path}`, message })))
   return found
 }
 
 function aboutResolvers(
   rules: PolicyRules,
+  { transports }: Facts,
   resolvers: readonly TrustedResolver[],
   use: readonly string[],
   at: string,
@@ -119,7 +120,8 @@ function aboutResolvers(
   const found: Contradiction[] = []
   const no = (key: string, message: string) => void found.push({ path: `${at}.${key}`, message })
   const leaveOut = 'leave it out of "use" or change the rule'
-  for (const { id, operator, jurisdiction, spkiPins, claims } of resolvers) {
+  for (const resolver of resolvers) {
+    const { id, operator, jurisdiction, spkiPins, claims } = resolver
     if (rules.operators !== undefined && operator === undefined)
       no('operators', `allows only operators that are named, and ${quoted(id)} names none; name its "operator" or ${leaveOut}`)
     else if (rules.operators !== undefined && !rules.operators.map(operatorKey).includes(operatorKey(operator ?? '')))
@@ -129,7 +131,9 @@ function aboutResolvers(
         'jurisdictions',
         `does not allow ${jurisdiction === undefined ? 'an unknown jurisdiction' : quoted(jurisdiction)}, the jurisdiction of ${quoted(id)}; ${leaveOut}`,
       )
-    if (rules.pins !== undefined && spkiPins.length === 0)
+    // The key of a DNSCrypt provider is a pin, and DNSCrypt has no other.
+    const needsPins = transports.some((transport) => transport !== 'dnscrypt' && offers(resolver, transport))
+    if (rules.pins !== undefined && needsPins && spkiPins.length === 0)
       no('pins', `requires pins, but ${quoted(id)} has none; add spkiPins in the trusted set or leave it out of "use"`)
     for (const [claim, wanted] of Object.entries(rules.claims ?? {})) {
       const said = Object.entries(claims).find(([name]) => name === claim)?.[1]

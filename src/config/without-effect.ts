@@ -5,7 +5,7 @@ import type { Loaded } from './load.ts'
 import { operatorCount } from './operators.ts'
 import { quoted } from './problems.ts'
 import type { Config } from './settings.ts'
-import type { TrustedResolver } from './trusted-set.ts'
+import { offers, type TrustedResolver } from './trusted-set.ts'
 
 /**
  * Settings that a person wrote and that do nothing, because another setting is missing. None of
@@ -88,6 +88,16 @@ const HINTS: readonly Hint[] = [
       ),
     says: (ids) =>
       `the trusted set has a relay for ${ids}, which is asked without it: write the transport of the relay first ("odoh", "dnscrypt"), or remove the relay.`,
+  },
+  {
+    path: 'resolvers',
+    idle: ({ config, resolvers }) =>
+      resolvers
+        .filter(({ spkiPins, certHashes = [] }) => spkiPins.length + certHashes.length > 0)
+        .filter((one) => config.transports.every((name) => name === 'dnscrypt' || !offers(one, name)))
+        .map(({ id }) => quoted(id)),
+    says: (ids) =>
+      `the spkiPins and certHashes of ${ids} in the trusted set are never compared, because DNSCrypt alone is used and proves the key of the provider: remove them, or add another transport.`,
   },
   {
     path: 'odoh.configFetch',

@@ -7,6 +7,7 @@ import { type CheckOptions, check } from '../../src/commands/check.ts'
 import { type Authority, createAuthority, type ServerIdentity } from '../../src/demo/authority.ts'
 import { withPaddedOpt } from '../../src/dns/edns.ts'
 import { mayHaveHybrids } from '../../src/tls-groups.ts'
+import { PROVIDER, Provider, startDnscrypt } from '../support/dnscrypt.ts'
 import { startDoh } from '../support/doh-server.ts'
 import { startDot } from '../support/dot-server.ts'
 import { replyTo } from '../support/replies.ts'
@@ -94,6 +95,19 @@ t.test('if the policy requires a VPN that is down, no resolver is dialled', asyn
   t.equal(without.out.match(/FAILS: vpn-required/g)?.length, 2)
   t.equal((await run(t, { config: { policy: { vpn: 'required', vpnInterfaces: [LOOPBACK] } } })).code, 0)
   t.equal((await run(t, { config: { policy: { vpn: 'preferred', networks: [here] } } })).code, 0, 'a rule of another network')
+})
+
+t.test('a pin is not compared over DNSCrypt, which proves the key of the provider', async (t) => {
+  const provider = new Provider()
+  const server = await startDnscrypt({ certificates: [provider.certify()], answer: padded })
+  t.teardown(() => server.close())
+  const dnscrypt = { providerName: PROVIDER, publicKey: provider.publicKey, port: server.port }
+  const config = { transports: ['dnscrypt'], usageProfile: 'strict', allowDnscryptCertificates: true, policy: { pins: 'required' } }
+  const { code, out } = await run(t, { entry: { transports: { dnscrypt } }, pins: [OTHER_PIN], config })
+  t.equal(code, 0)
+  t.match(out, / ok .* none set/)
+  t.notMatch(out, /differs/)
+  t.match(out, /spkiPins and certHashes of "mine" in the trusted set are never compared/)
 })
 
 t.test('no problems: exit 0, the table and the policy', async (t) => {

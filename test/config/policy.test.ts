@@ -56,6 +56,15 @@ t.test('a policy that the configuration meets is accepted', async (t) => {
   t.same(await problems(t, { ...apart, diversity: 'jurisdictions' }, named), [])
 })
 
+t.test('the key of a DNSCrypt provider counts as a pin, where no other transport is used', async (t) => {
+  const dnscrypt = { providerName: '2.dnscrypt-cert.a.example', publicKey: Buffer.alloc(32, 1).toString('base64') }
+  const bare = { spkiPins: [], transports: { dnscrypt, dot: {} } }
+  const only = { transports: ['dnscrypt'], allowDnscryptCertificates: true }
+  t.same(await problems(t, { pins: 'required' }, only, [entry('c', bare)]), [])
+  const both = { ...only, transports: ['dnscrypt', 'dot'] }
+  t.match(await problems(t, { pins: 'required' }, both, [entry('c', bare)]), [/requires pins, but "c" has none/])
+})
+
 t.test('each contradiction is an error with its path and its fix', async (t) => {
   const cases: readonly [object, object, RegExp, (readonly object[])?][] = [
     [{ minimumUsageProfile: 'strict' }, { usageProfile: 'opportunistic' }, /^policy\.minimumUsageProfile: .*set usageProfile to strict/],

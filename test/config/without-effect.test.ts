@@ -44,6 +44,11 @@ interface Case {
   readonly mendedResolvers?: readonly object[]
 }
 
+const CRYPT = {
+  ...{ ...A, transports: { dnscrypt: { providerName: '2.dnscrypt-cert.a.example', publicKey: Buffer.alloc(32, 1).toString('base64') } } },
+  spkiPins: [Buffer.alloc(32, 2).toString('base64')],
+}
+
 const CASES: Readonly<Record<string, Case>> = {
   'a proxy that no route names': {
     config: { proxies: { tor: TOR, far: TOR, own: TOR }, via: ['own'] },
@@ -56,6 +61,13 @@ const CASES: Readonly<Record<string, Case>> = {
     says: /^via: every resolver in use has its own "via"/,
     mended: { proxies: { tor: TOR }, via: ['tor'] },
     mendedResolvers: [{ ...A, via: [] }, B],
+  },
+  'pins of a resolver that is asked over DNSCrypt alone': {
+    config: { transports: ['dnscrypt'], allowDnscryptCertificates: true },
+    resolvers: [CRYPT],
+    says: /^resolvers: the spkiPins and certHashes of "a" in the trusted set are never compared/,
+    mended: { transports: ['dot', 'dnscrypt'], allowDnscryptCertificates: true },
+    mendedResolvers: [{ ...CRYPT, transports: { ...CRYPT.transports, dot: {} } }],
   },
   'exceptions from no protection': {
     config: { rebinding: { allow: ['corp.example'] } },
