@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random, Timer } from '../clock.ts'
-import { fileList, judgeList, keepList, keptFile, type ListSource, type RawList } from '../config/kept-lists.ts'
-import type { Loaded } from '../config/load.ts'
+import { fileList, judgeList, keepList, keptFile, type ListReading, type ListSource, type RawList } from '../config/kept-lists.ts'
+import type { Checked, Loaded } from '../config/load.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { asEntries, type ListedChanges, listedChanges, relayEntries } from '../config/source-lists.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
@@ -15,6 +15,11 @@ import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
 export interface ListWorld {
   readonly clock: Clock
   readonly lookup: (host: string) => Promise<readonly string[]>
+  /**
+   * With `"updates": "apply"`: why a list must not be kept, as a clause; undefined: the
+   * configuration can be used with it.
+   */
+  readonly unfit?: (source: ListSource, reading: ListReading) => Promise<string | undefined>
   /** CA certificates in PEM that replace those of Node. */
   readonly ca?: string
 }
@@ -39,12 +44,22 @@ export async function updateLists(sources: readonly ListSource[], stateDir: stri
   return outcomes
 }
 
+/**
+ * Why a list must not be kept, from a check of the configuration with it. Undefined: the check has
+ * no problem that comes from this list.
+ */
+export function unfitness({ unfit }: Pick<Checked, 'unfit'>, { id }: ListSource): string | undefined {
+  return unfit?.ids.includes(id) === true ? `changes resolvers so that ${unfit.why}` : undefined
+}
+
 async function updateList(source: ListSource, stateDir: string, world: ListWorld): Promise<SourceOutcome> {
   try {
     const raw = source.url === undefined ? fileList(source.file ?? '') : await fetched(source.url, world)
     if (typeof raw === 'string') return { source, refused: raw }
     const found = judgeList(source, raw, stateDir)
     if (found.refused !== undefined) return { source, refused: found.refused, ...(found.unproven === undefined ? {} : { unproven: true }) }
+    const unfit = await world.unfit?.(source, found)
+    if (unfit !== undefined) return { source, refused: unfit }
     keepList(source, raw, found.list.signedS, stateDir)
     return { source }
   } catch (error) {
@@ -137,6 +152,8 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
         dueMs = (next.config.sources ?? []).every((source) => ageMs(next, source, clock) < DAY_MS) ? clock.nowMs() + DAY_MS : 0
         outcomes = []
       }
+      // Another configuration may be usable with a list that was refused before.
+      if (outcomes.some(({ refused }) => refused !== undefined)) files = ''
       tell()
       if ((next.config.sources ?? []).length === 0) timer?.cancel()
       else later(before === undefined ? FIRST_MS : 0)

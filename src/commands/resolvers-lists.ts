@@ -7,8 +7,9 @@ import { soundChanges } from '../config/sound-changes.ts'
 import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
 import { systemCode } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { type SourceOutcome, updateLists } from './list-updates.ts'
+import { type SourceOutcome, unfitness, updateLists } from './list-updates.ts'
 import { withPlan } from './resolvers-import.ts'
+import { findConfig, thisHost } from './running-service.ts'
 import { type ChosenSet, changeableSet, chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
 import { hostLookup } from './set-lookup.ts'
 import { printable, printableJson } from './status-screen.ts'
@@ -22,7 +23,12 @@ export async function updateSources(options: UpdateOptions, world: SetWorld): Pr
   const chosen = await chosenSet(options, world)
   const { config } = withSources(chosen)
   const set = await openSet(chosen.file)
-  const outcomes = await updateLists(config.sources, config.stateDir, { clock: world.clock, lookup: await hostLookup(chosen, set, world) })
+  const { host = thisHost(), places } = world
+  const outcomes = await updateLists(config.sources, config.stateDir, {
+    clock: world.clock,
+    lookup: await hostLookup(chosen, set, world),
+    unfit: async (source, reading) => unfitness(await findConfig(options.config, host, places, { id: source.id, reading }), source),
+  })
   const found = listedChanges(set.entries, config.sources, config.stateDir)
   if (options.json === true) world.out.write(`${printableJson({ sources: found.map((one) => asJson(one, outcomes)) }, 2)}\n`)
   else for (const line of found.flatMap((one) => inWords(one, outcomes))) world.out.write(`${printable(line)}\n`)

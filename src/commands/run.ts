@@ -2,9 +2,10 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import { type Clock, systemClock, systemRandom } from '../clock.ts'
-import { type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
+import { type Checked, checkConfig, type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
 import type { PolicySource } from '../config/policy-from.ts'
+import type { ListsUse } from '../config/signed-parts.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, EnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
@@ -30,7 +31,7 @@ import {
 } from '../system/service-register.ts'
 import { accountOf, become, type Privileges, serviceAccount, UNCHANGED } from '../system/user.ts'
 import { VERSION } from '../version.ts'
-import type { ListUpdates } from './list-updates.ts'
+import type { ListUpdates, ListWorld } from './list-updates.ts'
 import { serviceOf, warnOfSettings } from './service.ts'
 
 interface RunOptions {
@@ -120,7 +121,8 @@ async function run(options: RunOptions): Promise<void> {
     if (manager.lost)
       log.warn('the service manager waits for a ready notification, which needs the package koffi: install it, or set Type=exec')
     let registration: Registration | undefined
-    const signedParts = watchSigned(daemon, { clock, warn: log.warn })
+    const recheck = (lists: ListsUse) => checkConfig(options.config ?? recordOf(options, loaded, []).config, { ...overrides(), lists })
+    const signedParts = watchSigned(daemon, { clock, warn: log.warn, recheck })
     const reloaded = (next: Loaded) => {
       registration?.listensOn(placesOf(daemon))
       signedParts.adopt(next)
@@ -176,15 +178,20 @@ function placesOf({ listeners }: Daemon): readonly string[] {
  * Handles the signed parts of the configuration: saves the time of the policy, and keeps the lists
  * of resolvers up to date. Code is loaded only if there are signed parts.
  */
-function watchSigned(daemon: Daemon, { clock, warn }: { readonly clock: Clock; readonly warn: (message: string) => void }) {
+function watchSigned(
+  daemon: Daemon,
+  o: { readonly clock: Clock; readonly warn: (message: string) => void; readonly recheck: (lists: ListsUse) => Promise<Checked> },
+) {
+  const { clock, warn, recheck } = o
   let lists: Promise<ListUpdates> | undefined
   const start = async (): Promise<ListUpdates> => {
-    const [{ listUpdates }, { serviceLookup }] = await Promise.all([import('./list-updates.ts'), import('./set-lookup.ts')])
+    const [{ listUpdates, unfitness }, { serviceLookup }] = await Promise.all([import('./list-updates.ts'), import('./set-lookup.ts')])
     const lookup = (host: string) => {
       const [listener] = daemon.listeners
       return listener === undefined ? Promise.resolve([]) : serviceLookup(reachable(listener), { clock, random: systemRandom })(host)
     }
-    return listUpdates({ clock, random: systemRandom, lookup, report: daemon.report })
+    const unfit: ListWorld['unfit'] = async (source, reading) => unfitness(await recheck({ id: source.id, reading }), source)
+    return listUpdates({ clock, random: systemRandom, lookup, unfit, report: daemon.report })
   }
   // The service continues with the lists that it has.
   const failed = (error: unknown) => warn(`the lists of resolvers are not kept up to date: ${asEnigmError(error).message}`)

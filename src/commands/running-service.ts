@@ -1,9 +1,10 @@
 import { realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseListen } from '../config/listen-address.ts'
-import { checkConfig, type DefaultFiles, type Loaded } from '../config/load.ts'
+import { checkConfig, type DefaultFiles, type Loaded, type UnfitLists } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, defaultStatusFile, thisAccount } from '../config/paths.ts'
 import { configError, type Problem } from '../config/problems.ts'
+import type { ListsUse } from '../config/signed-parts.ts'
 import { likelyServices, networkNamespace, type RunningService, runningServices, runtimeDirectories } from '../system/service-register.ts'
 
 export type { RunningService }
@@ -99,6 +100,8 @@ export interface FoundConfig {
   /** The configuration; absent if it has a problem or cannot be read by this user. */
   readonly loaded?: Loaded
   readonly problems: readonly Problem[]
+  /** Signed lists without which some of the problems would not be there. */
+  readonly unfit?: UnfitLists
   readonly service: RunningService | undefined
   /** Why the configuration of the service may not be read, as a sentence. */
   readonly unreadable?: string
@@ -108,19 +111,20 @@ export interface FoundConfig {
 
 /**
  * The configuration of `named`; otherwise of the running service; otherwise the default one. With a
- * service, its actual listen addresses and paths are used. Never rejects.
+ * service, its actual listen addresses and paths are used. `lists`: which signed lists count. Never
+ * rejects.
  */
-export async function findConfig(named: string | undefined, host: Host, places?: DefaultFiles): Promise<FoundConfig> {
+export async function findConfig(named: string | undefined, host: Host, places?: DefaultFiles, lists?: ListsUse): Promise<FoundConfig> {
   const service = named === undefined ? shownService(host) : serviceOf(named, host)
   const file = named ?? service?.config
-  const overrides = service?.listenOption === undefined ? {} : { listen: service.listenOption }
-  const { loaded, problems } = await checkConfig(file, overrides, places)
+  const listen = service?.listenOption === undefined ? {} : { listen: service.listenOption }
+  const { loaded, problems, unfit } = await checkConfig(file, { ...listen, ...(lists === undefined ? {} : { lists }) }, places)
   const note = named === undefined && service !== undefined ? { note: `Using the running service: ${nameOf(service)}.` } : {}
   if (named === undefined && service !== undefined && problems.some(isDenied)) {
     const unreadable = `${nameOf(service)} runs; this user cannot read its configuration: run this as the user of the service, or as root.`
     return { problems: [], service, unreadable }
   }
-  if (loaded === undefined) return { problems, service, ...note }
+  if (loaded === undefined) return { problems, service, ...note, ...(unfit === undefined ? {} : { unfit }) }
   return { problems, service, ...note, loaded: named === undefined && service !== undefined ? asItRuns(loaded, service) : loaded }
 }
 

@@ -47,7 +47,9 @@ export interface ChosenSet {
  */
 export async function chosenSet({ set, config }: SetOptions, { host = thisHost(), places }: SetWorld): Promise<ChosenSet> {
   const named = set === undefined ? undefined : resolve(set)
-  const judged = await findConfig(config, host, places)
+  const found = await findConfig(config, host, places)
+  // A command on the set must work if signed lists make a start impossible, because it mends that.
+  const judged = found.unfit === undefined ? found : await findConfig(config, host, places, 'none')
   const loaded = named === undefined || config !== undefined ? configOrThrow(judged) : judged.loaded
   const used = loaded?.config.resolvers
   const file = named === undefined || isSameFile(named, used) ? (used ?? '') : named

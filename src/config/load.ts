@@ -1,4 +1,5 @@
 import { dirname, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { checkForwarding, choose } from './choose-resolvers.ts'
 import { isLoopback } from './cidr.ts'
 import {
@@ -18,10 +19,10 @@ import { coveredProblem, listenProblem, listenText, parseListen, type SocketAddr
 import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
 import { contradictions } from './policy-contradictions.ts'
-import { configError, type Problem, quoted } from './problems.ts'
+import { configError, counted, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import { combinedPolicy, filesOf, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
+import { combinedPolicy, filesOf, type ListsUse, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -59,6 +60,8 @@ export interface Overrides {
    * the file, and instead of the default.
    */
   readonly inherited?: readonly SocketAddress[]
+  /** Which signed lists of resolvers count. Absent: the kept ones. */
+  readonly lists?: ListsUse
 }
 
 /** The paths that are used if no file is named. */
@@ -108,15 +111,45 @@ export async function reloadConfig(
   return next
 }
 
-/**
- * The same as loadConfig, for callers that show each problem. `loaded` is set only if there is no
- * problem. Never rejects.
- */
-export async function checkConfig(
-  file?: string,
-  overrides: Overrides = {},
-  defaults: DefaultFiles = DEFAULT_FILES,
-): Promise<{ readonly loaded?: Loaded; readonly problems: readonly Problem[] }> {
+/** A configuration, or its problems. */
+export interface Checked {
+  /** Set only if there is no problem. */
+  readonly loaded?: Loaded
+  readonly problems: readonly Problem[]
+  /** Signed lists without which some of the problems would not be there. */
+  readonly unfit?: UnfitLists
+}
+
+/** Signed lists that make a start impossible. `why`: a clause with the first problem. */
+export interface UnfitLists {
+  readonly ids: readonly string[]
+  readonly why: string
+}
+
+/** The same as loadConfig, for callers that show each problem. Never rejects. */
+export async function checkConfig(file?: string, overrides: Overrides = {}, defaults: DefaultFiles = DEFAULT_FILES): Promise<Checked> {
+  const { changedBy = [], ...found } = await checkOnce(file, overrides, defaults)
+  if (found.problems.length === 0 || changedBy.length === 0) return found
+  // The file that a problem names may be in order, and the change of a list the cause.
+  const { problems } = await checkOnce(file, { ...overrides, lists: 'none' }, defaults)
+  const [first, ...others] = found.problems.filter((one) => !problems.some((other) => isDeepStrictEqual(one, other)))
+  if (first === undefined) return found
+  const more = others.length === 0 ? '' : `, and ${counted(others.length, 'more problem')}`
+  const lists = changedBy.length === 1 ? `the list ${changedBy.join()} changes` : `the lists ${changedBy.join(', ')} change`
+  const why = `no start is possible (${first.path}: ${first.message}${more})`
+  const message = `${lists} resolvers so that ${why}; run enigm-dns resolvers update when it is corrected, or set "updates": "ask"`
+  return {
+    problems: [...problems, { file: resolve(file ?? defaults.configFile), path: 'sources', message }],
+    unfit: { ids: changedBy, why },
+  }
+}
+
+/** Checks a configuration. `changedBy`: the ids of the signed lists that change its set. */
+async function checkOnce(
+  file: string | undefined,
+  overrides: Overrides,
+  defaults: DefaultFiles,
+): Promise<Checked & { readonly changedBy?: readonly string[] }> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
   // Resolved, an empty name would be the working directory.
@@ -150,7 +183,7 @@ export async function checkConfig(
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const listed = setRaw === undefined ? { sound: [], ids: new Set(), indexOf: new Map(), whole: false } : setOf(setFile, setRaw, collect)
-  const set = await withAppliedLists(listed, signedParts)
+  const { set, changedBy } = await withAppliedLists(listed, signedParts, overrides.lists)
   const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
@@ -169,7 +202,7 @@ export async function checkConfig(
   }
   const hosts = await hostsOf(found, base, collect)
   const lists = await listsOf(found, base, collect)
-  if (problems.length > 0) return { problems }
+  if (problems.length > 0) return { problems, changedBy }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(signedParts))]

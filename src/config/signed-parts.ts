@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { CollectProblem, SetReading } from './documents.ts'
+import type { ListReading } from './kept-lists.ts'
 import { defaultStateDir } from './paths.ts'
 import type { SignedPolicy } from './policy-from.ts'
 import type { Config, ConfigFile } from './settings.ts'
@@ -43,11 +44,24 @@ export async function combinedPolicy(
   return { policy: addedPolicy(signed.policy, policy, (path, message) => collect({ file, path, message })) }
 }
 
-/** The set with the changes of signed lists applied, if `updates` is `apply`. */
-export async function withAppliedLists(set: SetReading, { sources = [], updates, stateDir }: SignedParts): Promise<SetReading> {
-  if (sources.length === 0 || updates !== 'apply') return set
+/**
+ * Which lists count: none, or for one source a list that is not kept yet. Otherwise the kept ones.
+ */
+export type ListsUse = 'none' | { readonly id: string; readonly reading: ListReading }
+
+/**
+ * The set with the changes of signed lists applied, if `updates` is `apply`. `changedBy`: the ids
+ * of the lists that change it.
+ */
+export async function withAppliedLists(
+  set: SetReading,
+  { sources = [], updates, stateDir }: SignedParts,
+  use?: ListsUse,
+): Promise<{ readonly set: SetReading; readonly changedBy: readonly string[] }> {
+  if (sources.length === 0 || updates !== 'apply' || use === 'none') return { set, changedBy: [] }
   const { withLists } = await import('./source-lists.ts')
-  return { ...set, sound: withLists(set.sound, sources, stateDir) }
+  const { resolvers, changedBy } = withLists(set.sound, sources, stateDir, use)
+  return { set: { ...set, sound: resolvers }, changedBy }
 }
 
 /** The files of signed parts: a change of one is a change of the configuration. */

@@ -15,11 +15,24 @@ export interface ListedChanges {
   readonly add: readonly SetEntry[]
 }
 
-/** Compares a set with the kept list of each source. Never throws. */
-export function listedChanges(set: readonly SetEntry[], sources: readonly ListSource[], stateDir: string): readonly ListedChanges[] {
+/** A list of a source that is not kept yet. */
+export interface NewList {
+  readonly id: string
+  readonly reading: ListReading
+}
+
+/**
+ * Compares a set with the kept list of each source, or with `latest` for its source. Never throws.
+ */
+export function listedChanges(
+  set: readonly SetEntry[],
+  sources: readonly ListSource[],
+  stateDir: string,
+  latest?: NewList,
+): readonly ListedChanges[] {
   const ids = new Set(sources.map(({ id }) => id))
   return sources.map((source) => {
-    const reading = keptList(source, stateDir)
+    const reading = latest?.id === source.id ? latest.reading : keptList(source, stateDir)
     if (reading.refused !== undefined) return { source, reading, change: [], add: [] }
     const { change, add } = sourcePlan(set, reading.list.entries, source.id, ids)
     return { source, reading, change, add }
@@ -39,17 +52,19 @@ export function relayEntries(resolvers: readonly TrustedResolver[]): readonly Se
 
 /**
  * The resolvers of a set with the changes of the lists, for `"updates": "apply"`. If two sources
- * change one entry, the first source counts.
+ * change one entry, the first source counts. `changedBy`: the ids of the sources that change one.
  */
 export function withLists(
   resolvers: readonly TrustedResolver[],
   sources: readonly ListSource[],
   stateDir: string,
-): readonly TrustedResolver[] {
-  const changes = new Map<string, EntryChange>()
-  for (const { change } of listedChanges(asEntries(resolvers), sources, stateDir))
-    for (const one of change) if (!changes.has(one.id)) changes.set(one.id, one)
-  return resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys))
+  latest?: NewList,
+): { readonly resolvers: readonly TrustedResolver[]; readonly changedBy: readonly string[] } {
+  const changes = new Map<string, EntryChange & { readonly by: string }>()
+  for (const { source, change } of listedChanges(asEntries(resolvers), sources, stateDir, latest))
+    for (const one of change) if (!changes.has(one.id)) changes.set(one.id, { ...one, by: source.id })
+  const changedBy = [...new Set([...changes.values()].map(({ by }) => by))]
+  return { resolvers: resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys)), changedBy }
 }
 
 /** The resolver with a change. The change is ignored if its result would be invalid. */

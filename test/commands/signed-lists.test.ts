@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
-import { listUpdates, updateLists } from '../../src/commands/list-updates.ts'
+import { listUpdates, unfitness, updateLists } from '../../src/commands/list-updates.ts'
 import type { Host } from '../../src/commands/running-service.ts'
 import type { ListSource } from '../../src/config/kept-lists.ts'
 import { checkConfig, loadConfig } from '../../src/config/load.ts'
@@ -366,4 +366,57 @@ t.test('a signed policy: the configuration tightens it and never relaxes it', as
   t.ok(rememberPolicy({ file: at('org.json'), minisignKey: key }, 2000, at('state')))
   sign(1000)
   t.match((await problems(at('config.json'))).join('\n'), /is older \(1970-01-01T00:16:40Z\)/, 'a weaker one of last year is refused')
+})
+
+t.test('"updates": "apply": a list that leaves no resolver is refused, the last good one stays, and a later list is taken', async (t) => {
+  const { at, publish, run, resolvers } = scene(t, { updates: 'apply' })
+  const owned = ['a', 'b'].map((id, i) => entry(id, `192.0.2.${i + 1}`, { list: 'public' }))
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: owned }))
+  const EMPTY = list(['z', stamp('z.example', '192.0.2.99')])
+  publish(NEW, 1000)
+  t.equal((await run('update')).code, 0)
+  publish(EMPTY, 2000)
+  const refused = await run('update')
+  t.equal(refused.code, 1)
+  t.match(refused.out, /^public changes resolvers so that no start is possible \(resolvers: no enabled resolver offers dot or doh/)
+  t.match(refused.out, /public: 3 entries/, 'the last good one is kept')
+  t.match(await resolvers(), [{ addresses: ['192.0.2.9'] }, { certHashes: [HASH] }])
+  publish(OLD, 3000)
+  t.equal((await run('update')).code, 0)
+  t.match(await resolvers(), [{ addresses: ['192.0.2.1'] }, {}])
+
+  // A kept list can still make a start impossible: after an edit of the set or the configuration.
+  const both = [...owned, entry('mine', '192.0.2.3')]
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: both }))
+  publish(EMPTY, 4000)
+  t.equal((await run('update')).code, 0)
+  t.match(await resolvers(), [{ id: 'mine' }])
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: owned }))
+  const said = (await problems(at('config.json'))).join('\n')
+  t.match(said, /^sources: the list public changes resolvers so that no start is possible \(resolvers: no enabled/)
+  t.match(said, /run enigm-dns resolvers update when it is corrected, or set "updates": "ask"$/)
+  publish(OLD, 5000)
+  t.equal((await run('update')).code, 0)
+  t.match(await resolvers(), [{ id: 'a' }, { id: 'b' }], 'a corrected list mends it')
+})
+
+t.test('"updates": "apply": a running service keeps no list that leaves no resolver', async (t) => {
+  const { at, publish } = scene(t, { updates: 'apply' })
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: [entry('a', '192.0.2.1', { list: 'public' })] }))
+  publish(list(['z', stamp('z.example', '192.0.2.99')]), 1000)
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const updates = listUpdates({
+    clock,
+    random: systemRandom,
+    lookup: async () => [],
+    report: (event) => void events.push(event),
+    unfit: async (source, reading) => unfitness(await checkConfig(at('config.json'), { lists: { id: source.id, reading } }), source),
+  })
+  updates.adopt(await loadConfig(at('config.json')))
+  clock.advance(1100)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.match(events.at(-1), { sources: [{ state: 'none', why: /^changes resolvers so that no start is possible/ }] })
+  t.match((await loadConfig(at('config.json'))).resolvers, [{ id: 'a' }])
+  updates.stop()
 })
