@@ -4,6 +4,7 @@ import type { Clock, Random, Timer } from '../clock.ts'
 import { fileList, judgeList, keepList, keptFile, type ListReading, type ListSource, type RawList } from '../config/kept-lists.ts'
 import type { Checked, Loaded } from '../config/load.ts'
 import type { EntryChange } from '../config/set-merge.ts'
+import { keyOf } from '../config/set-pairs.ts'
 import { asEntries, type ListedChanges, listedChanges, relayEntries } from '../config/source-lists.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
 import { asEnigmError } from '../errors.ts'
@@ -192,7 +193,9 @@ function fingerprint(paths: readonly string[]): string {
 type SeenSources = Extract<Observation, { readonly type: 'seen.sources' }>
 
 function seen({ config, resolvers }: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
-  const found = listedChanges([...asEntries(resolvers), ...relayEntries(resolvers)], config.sources ?? [], config.stateDir)
+  const entries = [...asEntries(resolvers), ...relayEntries(resolvers)]
+  const inUse = new Set(entries.map(({ kind, value }) => keyOf(kind, value.id)))
+  const found = listedChanges(entries, config.sources ?? [], config.stateDir, { inUse })
   return { type: 'seen.sources', sources: found.map((one) => sourceReport(one, outcomes)) }
 }
 

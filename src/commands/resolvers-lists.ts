@@ -29,7 +29,7 @@ export async function updateSources(options: UpdateOptions, world: SetWorld): Pr
     lookup: await hostLookup(chosen, set, world),
     unfit: async (source, reading) => unfitness(await findConfig(options.config, host, places, { id: source.id, reading }), source),
   })
-  const found = listedChanges(set.entries, config.sources, config.stateDir)
+  const found = listedChanges(set.entries, config.sources, config.stateDir, chosen)
   if (options.json === true) world.out.write(`${printableJson({ sources: found.map((one) => asJson(one, outcomes)) }, 2)}\n`)
   else for (const line of found.flatMap((one) => inWords(one, outcomes))) world.out.write(`${printable(line)}\n`)
   const shown = firstOf(found.flatMap((one) => one.change))
@@ -46,10 +46,16 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   const chosen = await changeableSet(options, world)
   const { config } = withSources(chosen)
   const set = await openSet(chosen.file)
-  const found = listedChanges(set.entries, config.sources, config.stateDir)
+  const found = listedChanges(set.entries, config.sources, config.stateDir, chosen)
   const wanted = ({ id }: { readonly id: string }) => ids.length === 0 || ids.includes(id)
   const proposed = firstOf(found.flatMap((one) => one.change)).filter(wanted)
-  const { sound: change, unsound } = soundChanges(set, proposed)
+  const { sound, unsound } = soundChanges(set, proposed)
+  // A resolver that only the configuration selects is not enabled already.
+  const change = sound.filter((one) => !isWithdrawn(one) || one.before.enabled === true)
+  const left = [
+    ...unsound,
+    ...sound.filter((one) => !change.includes(one)).map(({ id }) => `${id} is withdrawn and still in use: ${REMOVE}`),
+  ]
   const unseen = notShown(change, config.stateDir)
   if (unseen.length > 0) {
     for (const one of unseen) world.out.write(`${printable(changeText(one))}\n`)
@@ -66,13 +72,14 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
   const missing = ids.filter((id) => ![...proposed.map((one) => one.id), ...add.map(({ value }) => value.id)].includes(id))
   await saveSet(set, withPlan(set.text, add, change))
   for (const one of change) world.out.write(`${printable(changeText(one))}\n`)
+  if (change.some(isWithdrawn)) world.out.write(`A withdrawn resolver stays in use if the configuration names it; if so, ${REMOVE}\n`)
   world.out.write(`${printable(chosen.file)}: ${change.length} changed, ${add.length} added (none is used before you enable it).\n`)
-  for (const text of unsound) world.err.write(`${printable(text)}\n`)
+  for (const text of left) world.err.write(`${printable(text)}\n`)
   for (const { source, reading } of found)
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
-  return missing.length + unsound.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
+  return missing.length + left.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
 
 /** Rejects with an EnigmError `config` if the state directory cannot be written. */
@@ -114,7 +121,11 @@ function inWords({ source, reading, change, add }: ListedChanges, outcomes: read
   ]
 }
 
+const isWithdrawn = ({ what }: EntryChange) => what.includes('withdrawn')
+const REMOVE = 'remove its id in the configuration ("use", "forward", "views").'
+
 function changeText({ id, what, keys, before }: EntryChange): string {
+  if (what.includes('withdrawn')) return `${id}: withdrawn: the list no longer has it`
   return `${id}: ${what.join(', ')}: ${JSON.stringify(before)} -> ${JSON.stringify(keys)}`
 }
 

@@ -103,20 +103,26 @@ function maintainedBy(sources: ReadonlySet<string>): Pairing {
 
 /**
  * The same as `mergePlan`, for the list of a configured source. An entry that came from this list
- * but is no longer in it is a change too: `withdrawn`. `sources`: the ids of all sources.
+ * but is no longer in it is a change too: `withdrawn`. `sources`: the ids of all sources. `inUse`:
+ * the keys of entries that the configuration selects, perhaps without being enabled.
  */
-export function sourcePlan(set: readonly SetEntry[], listed: readonly SetEntry[], source: string, sources: ReadonlySet<string>): MergePlan {
+export function sourcePlan(
+  set: readonly SetEntry[],
+  listed: readonly SetEntry[],
+  source: string,
+  sources: ReadonlySet<string>,
+  inUse: ReadonlySet<string> = new Set(),
+): MergePlan {
   const pairs = pairsOf(set, listed, maintainedBy(sources))
   const plan = planOf(set, listed, pairs)
   const known = new Set(pairs.values())
-  const unknown = set.filter(
-    (entry) => entry.kind === 'resolvers' && entry.value.list === source && entry.value.enabled === true && !known.has(entry),
-  )
+  const isUsed = ({ kind, value }: SetEntry) => value.enabled === true || inUse.has(keyOf(kind, value.id))
+  const unknown = set.filter((entry) => entry.kind === 'resolvers' && entry.value.list === source && isUsed(entry) && !known.has(entry))
   // A second entry for a server of the list is not withdrawn.
   const servers = new Set(unknown.length === 0 ? [] : listed.map(serverOf))
   const gone = unknown.filter((entry) => !servers.has(serverOf(entry)))
   const withdrawn = gone.map(
-    ({ kind, value }): EntryChange => ({ kind, id: value.id, what: ['withdrawn'], keys: { enabled: false }, before: { enabled: true } }),
+    ({ kind, value: { id, enabled } }): EntryChange => ({ kind, id, what: ['withdrawn'], keys: { enabled: false }, before: { enabled } }),
   )
   return { ...plan, change: [...plan.change, ...withdrawn] }
 }

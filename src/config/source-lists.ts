@@ -22,19 +22,20 @@ export interface NewList {
 }
 
 /**
- * Compares a set with the kept list of each source, or with `latest` for its source. Never throws.
+ * Compares a set with the kept list of each source, or with `latest` for its source. `inUse`: the
+ * keys of entries that the configuration selects. Never throws.
  */
 export function listedChanges(
   set: readonly SetEntry[],
   sources: readonly ListSource[],
   stateDir: string,
-  latest?: NewList,
+  { latest, inUse }: { readonly latest?: NewList | undefined; readonly inUse?: ReadonlySet<string> | undefined } = {},
 ): readonly ListedChanges[] {
   const ids = new Set(sources.map(({ id }) => id))
   return sources.map((source) => {
     const reading = latest?.id === source.id ? latest.reading : keptList(source, stateDir)
     if (reading.refused !== undefined) return { source, reading, change: [], add: [] }
-    const { change, add } = sourcePlan(set, reading.list.entries, source.id, ids)
+    const { change, add } = sourcePlan(set, reading.list.entries, source.id, ids, inUse)
     return { source, reading, change, add }
   })
 }
@@ -61,7 +62,7 @@ export function withLists(
   latest?: NewList,
 ): { readonly resolvers: readonly TrustedResolver[]; readonly changedBy: readonly string[] } {
   const changes = new Map<string, EntryChange & { readonly by: string }>()
-  for (const { source, change } of listedChanges(asEntries(resolvers), sources, stateDir, latest))
+  for (const { source, change } of listedChanges(asEntries(resolvers), sources, stateDir, { latest }))
     for (const one of change) if (!changes.has(one.id)) changes.set(one.id, { ...one, by: source.id })
   const changedBy = [...new Set([...changes.values()].map(({ by }) => by))]
   return { resolvers: resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys)), changedBy }

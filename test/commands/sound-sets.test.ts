@@ -2,8 +2,12 @@ import { execFileSync } from 'node:child_process'
 import { linkSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { systemRandom } from '../../src/clock.ts'
+import { listUpdates } from '../../src/commands/list-updates.ts'
 import type { Host } from '../../src/commands/running-service.ts'
-import { checkConfig } from '../../src/config/load.ts'
+import { checkConfig, loadConfig } from '../../src/config/load.ts'
+import type { Event } from '../../src/events.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { resolversRun } from '../support/set-commands.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
@@ -159,4 +163,28 @@ t.test('what a signed list maintains, an unsigned one of its name does not chang
   t.equal(readFileSync(at('set.json'), 'utf8'), before)
   writeFileSync(at('fresh.json'), moved('192.0.2.66'))
   t.equal((await run('import', at('fresh.json'))).code, 0, 'under a name of its own it is a list like any other')
+})
+
+t.test('a resolver in use that its list withdraws is reported, also one that only the configuration selects', async (t) => {
+  const of = { list: 'public' }
+  const other = { ...home, id: 'other', authenticationDomainName: 'other.example', addresses: ['192.0.2.54'] }
+  const { at, publish, run, entries } = scene(t, [
+    { ...home, ...of, enabled: false },
+    { ...other, ...of },
+  ])
+  publish({ resolvers: [{ ...home, id: 'more', addresses: ['192.0.2.55'] }] }, 1000)
+  const first = await run('update')
+  t.match(first.out, /2 changes wait/)
+  t.match(first.out, /home: withdrawn: the list no longer has it/)
+  const events: Event[] = []
+  const report = (event: Event) => void events.push(event)
+  const updates = listUpdates({ clock: new FakeClock(), random: systemRandom, lookup: async () => [], report })
+  updates.adopt(await loadConfig(at('config.json')))
+  updates.stop()
+  t.match(events, [{ sources: [{ changes: [{ id: 'home', what: ['withdrawn'] }] }] }])
+  const { code, out, err } = await run('accept')
+  t.equal(code, 1)
+  t.match(err, /home is withdrawn and still in use: remove its id in the configuration \("use", "forward", "views"\)/)
+  t.match(out, /1 changed, 1 added/)
+  t.match(entries().resolvers, [{ enabled: false }, { id: 'other', enabled: false }, { id: 'more' }])
 })
