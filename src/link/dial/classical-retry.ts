@@ -1,14 +1,16 @@
 import type { Clock, Timer } from '../../clock.ts'
 import { EnigmError } from '../../errors.ts'
+import type { Protection } from '../../resolve.ts'
 import { isHybrid } from '../../tls-groups.ts'
-import type { HandshakeOptions, handshake, Secured } from './handshake.ts'
+import type { TlsRules } from './endpoint.ts'
 import type { AddressAttempt } from './race.ts'
 import { groupOffer } from './tls-settings.ts'
 
 /**
- * A ClientHello with X25519MLKEM768 takes two packets, and some devices drop it. If TCP is up and
- * the peer sends nothing for this long, or for three round trips, the handshake is retried without
+ * A ClientHello with X25519MLKEM768 takes two packets, and some devices drop it. If the peer sends
+ * nothing in reply for this long, or for three round trips of TCP, the handshake is retried without
  * this group. A lost segment costs less time (RFC 6298: it is first repeated after 200 ms to 1 s).
+ * Over UDP the race repeats the dial after 350 ms.
  */
 const STALLED_MS = 1000
 const STALLED_RTTS = 3
@@ -33,52 +35,53 @@ export class HelloMemory {
   }
 }
 
-export interface RetryTools {
+/** How one address is dialled. `T`: what a successful handshake gives. */
+export interface RetryTools<T> {
   readonly clock: Clock
   readonly hellos: HelloMemory
   /** Takes a turn to dial and returns 0, or returns the time in ms to wait before the next call. */
   readonly turnInMs: () => number
-  readonly dial: typeof handshake
+  /**
+   * Begins a handshake with all groups, or with classical ones only. It calls `onUp` when the peer
+   * can get the ClientHello: when TCP is up, or when the socket of UDP is open.
+   */
+  readonly dial: (classical: boolean, onUp: () => void) => AddressAttempt<T>
+  /** Whether a connection that was closed after the ClientHello is retried at once. */
+  readonly afterClose: boolean
 }
 
 /**
  * A handshake that is retried with classical groups only, if the peer sends no octet in reply to
  * its ClientHello. A device that drops the ClientHello can force this retry. Therefore the
  * protection records it, and it never happens if `tls.groups` of the resolver has no classical
- * group.
+ * group. `onUp` is called once.
  */
-export function withClassicalRetry(
-  options: HandshakeOptions,
-  place: { readonly address: string; readonly port: number },
-  onTcp: () => void,
-  tools: RetryTools,
-): AddressAttempt<Secured> {
-  const full = groupOffer(options.endpoint.tls, false)
-  const classical = groupOffer(options.endpoint.tls, true)
-  const { dial } = tools
-  if (full === undefined || classical === undefined || !full.groups.some(isHybrid)) return dial(options, place.address, place.port, onTcp)
-  const attempts = new TwoAttempts({ ...options, classical: true }, place, tools)
-  if (tools.hellos.isClassical(tools.clock.nowMs())) attempts.retry(onTcp)
-  else attempts.begin(options, onTcp)
+export function withClassicalRetry<T extends { readonly protection: Protection }>(
+  rules: TlsRules | undefined,
+  onUp: () => void,
+  tools: RetryTools<T>,
+): AddressAttempt<T> {
+  const full = groupOffer(rules, false)
+  const classical = groupOffer(rules, true)
+  if (full === undefined || classical === undefined || !full.groups.some(isHybrid)) return tools.dial(false, onUp)
+  const attempts = new TwoAttempts(tools)
+  if (tools.hellos.isClassical(tools.clock.nowMs())) attempts.retry(onUp)
+  else attempts.begin(onUp)
   return attempts
 }
 
-class TwoAttempts implements AddressAttempt<Secured> {
-  readonly result: Promise<Secured>
-  readonly #classical: HandshakeOptions
-  readonly #place: { readonly address: string; readonly port: number }
-  readonly #tools: RetryTools
-  readonly #live: AddressAttempt<Secured>[] = []
-  #first: AddressAttempt<Secured> | undefined
+class TwoAttempts<T extends { readonly protection: Protection }> implements AddressAttempt<T> {
+  readonly result: Promise<T>
+  readonly #tools: RetryTools<T>
+  readonly #live: AddressAttempt<T>[] = []
+  #first: AddressAttempt<T> | undefined
   #stall: Timer | undefined
   #settled = false
   #retried = false
-  #resolve: (secured: Secured) => void = () => {}
+  #resolve: (won: T) => void = () => {}
   #reject: (error: unknown) => void = () => {}
 
-  constructor(classical: HandshakeOptions, place: { readonly address: string; readonly port: number }, tools: RetryTools) {
-    this.#classical = classical
-    this.#place = place
+  constructor(tools: RetryTools<T>) {
     this.#tools = tools
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -95,36 +98,35 @@ class TwoAttempts implements AddressAttempt<Secured> {
     for (const attempt of this.#live) attempt.abandon(error)
   }
 
-  begin(options: HandshakeOptions, onTcp: () => void): void {
-    const { clock } = this.#tools
-    const { address, port } = this.#place
+  begin(onUp: () => void): void {
+    const { clock, afterClose } = this.#tools
     const beganMs = clock.nowMs()
     let up = false
-    const first = this.#tools.dial(options, address, port, () => {
+    const first = this.#tools.dial(false, () => {
       up = true
-      onTcp()
+      onUp()
       const afterMs = Math.min(MAX_STALLED_MS, Math.max(STALLED_MS, STALLED_RTTS * (clock.nowMs() - beganMs)))
       if (!this.#settled) this.#stall = clock.setTimer(afterMs, () => this.#ifStalled())
     })
     this.#first = first
     this.#live.push(first)
     first.result.then(
-      (secured) => this.#won(first, secured),
+      (won) => this.#won(first, won),
       (error: unknown) => {
-        if (up && !first.heard() && !this.#settled && !this.#retried && this.#tools.turnInMs() === 0) this.retry(() => {})
+        const isClosed = up && afterClose && !first.heard()
+        if (isClosed && !this.#settled && !this.#retried && this.#tools.turnInMs() === 0) this.retry(() => {})
         this.#lost(first, error)
       },
     )
   }
 
   /** Dials with classical groups. */
-  retry(onTcp: () => void): void {
-    const { address, port } = this.#place
+  retry(onUp: () => void): void {
     this.#retried = true
-    const second = this.#tools.dial(this.#classical, address, port, onTcp)
+    const second = this.#tools.dial(true, onUp)
     this.#live.push(second)
     second.result.then(
-      (secured) => this.#won(second, secured),
+      (won) => this.#won(second, won),
       (error: unknown) => this.#lost(second, error),
     )
   }
@@ -137,17 +139,17 @@ class TwoAttempts implements AddressAttempt<Secured> {
     else this.retry(() => {})
   }
 
-  #won(attempt: AddressAttempt<Secured>, secured: Secured): void {
+  #won(attempt: AddressAttempt<T>, won: T): void {
     if (this.#settled) return
     this.#end()
     const { clock, hellos } = this.#tools
     const forced = attempt !== this.#first && this.#first?.heard() !== true
     if (forced && this.#first !== undefined) hellos.onlyClassical(clock.nowMs())
     for (const other of this.#live) if (other !== attempt) other.abandon(new EnigmError('closed', 'the other ClientHello was answered'))
-    this.#resolve(forced ? { ...secured, protection: { ...secured.protection, groupForced: true } } : secured)
+    this.#resolve(forced ? { ...won, protection: { ...won.protection, groupForced: true } } : won)
   }
 
-  #lost(attempt: AddressAttempt<Secured>, error: unknown): void {
+  #lost(attempt: AddressAttempt<T>, error: unknown): void {
     if (this.#settled) return
     this.#live.splice(this.#live.indexOf(attempt), 1)
     if (this.#live.length > 0) return

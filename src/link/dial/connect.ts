@@ -91,7 +91,7 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
   const startMs = clock.nowMs()
   const { route = [] } = endpoint
   const slowness = slownessOf(route)
-  const tools = { clock, hellos, turnInMs: () => pace.turnInMs(), dial }
+  const retrying = { clock, hellos, turnInMs: () => pace.turnInMs(), afterClose: true }
   const dialled = race(
     turns.order(interleaved(endpoint.addresses), first),
     (address, onTcp) => {
@@ -103,7 +103,13 @@ export async function connect(endpoint: Endpoint, transport: Transport, options:
       }
       const to = { endpoint, transport, sessions }
       // Behind proxies a silent proxy may be the cause, which says nothing about the ClientHello.
-      const attempt = route.length > 0 ? dial(to, address, port, step) : withClassicalRetry(to, { address, port }, step, tools)
+      const attempt =
+        route.length > 0
+          ? dial(to, address, port, step)
+          : withClassicalRetry(endpoint.tls, step, {
+              ...retrying,
+              dial: (classical, onUp) => dial(classical ? { ...to, classical } : to, address, port, onUp),
+            })
       const done = async (): Promise<Connection> => {
         try {
           const secured = await attempt.result

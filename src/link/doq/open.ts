@@ -7,6 +7,7 @@ import { missingQuic, type Quic, type QuicConnection, type QuicSession } from '.
 import type { Protection, Transport } from '../../resolve.ts'
 import { tlsGroupOf } from '../../tls-groups.ts'
 import type { Established, Opened } from '../carriers/carrier.ts'
+import { HelloMemory, withClassicalRetry } from '../dial/classical-retry.ts'
 import { AddressTurns, type ConnectOptions, HANDSHAKE_TIMEOUT_MS } from '../dial/connect.ts'
 import { type Endpoint, interleaved, portOf } from '../dial/endpoint.ts'
 import { evidenceOf, identityFault, linkedChain } from '../dial/identity.ts'
@@ -42,18 +43,24 @@ interface Won {
  * `strict` the connection is always authenticated, and no query is written before that is verified.
  */
 export async function openDoq(endpoint: Endpoint, transport: Transport, options: DoqOptions): Promise<Opened<Protection>> {
-  const { clock, pace, signal, first, turns = new AddressTurns(), probe } = options
+  const { clock, pace, signal, first, turns = new AddressTurns(), hellos = new HelloMemory(), probe } = options
   const port = portOf(endpoint, transport)
   if (port === undefined) throw new EnigmError('connect-failed', `${endpoint.resolver} does not offer ${transport}`)
   const quic = await options.quic?.()
   if (quic === undefined)
     throw new EnigmError('connect-failed', missingQuic() ?? 'DNS over QUIC needs the optional package koffi, and Linux')
   const startMs = clock.nowMs()
+  // A port that is closed (ICMP) says nothing about the ClientHello.
+  const retrying = { clock, hellos, turnInMs: () => pace.turnInMs(), afterClose: false }
   const won = await race(
     turns.order(interleaved(endpoint.addresses), first),
     (address, progress) => {
       turns.tried()
-      return new Attempt(endpoint, quic, { address, port, progress }, options)
+      const to = { endpoint, address, port, progress }
+      return withClassicalRetry(endpoint.tls, () => {}, {
+        ...retrying,
+        dial: (classical, onUp) => new Attempt({ ...to, classical, onUp }, quic, clock),
+      })
     },
     { clock, timeoutMs: HANDSHAKE_TIMEOUT_MS, turnInMs: () => pace.turnInMs(), ...(signal === undefined ? {} : { signal }) },
   )
@@ -73,11 +80,25 @@ export async function openDoq(endpoint: Endpoint, transport: Transport, options:
   }
 }
 
+/** What one handshake needs. */
+interface AttemptTarget {
+  readonly endpoint: Endpoint
+  readonly address: string
+  readonly port: number
+  /** Offers no group that needs a ClientHello of two datagrams. */
+  readonly classical: boolean
+  /** Called when the first datagrams leave. */
+  readonly onUp: () => void
+  /** Called for each datagram of the peer. */
+  readonly progress: () => void
+}
+
 /** One handshake at one address. */
 class Attempt implements AddressAttempt<Won> {
   readonly result: Promise<Won>
   readonly #endpoint: Endpoint
   readonly #address: string
+  readonly #onUp: () => void
   readonly #progress: () => void
   readonly #clock: ConnectOptions['clock']
   #path: UdpPath | undefined
@@ -87,17 +108,13 @@ class Attempt implements AddressAttempt<Won> {
   #resolve: (won: Won) => void = () => {}
   #reject: (error: EnigmError) => void = () => {}
 
-  constructor(
-    endpoint: Endpoint,
-    quic: Quic,
-    { address, port, progress }: { readonly address: string; readonly port: number; readonly progress: () => void },
-    { clock }: DoqOptions,
-  ) {
+  constructor({ endpoint, address, port, classical, onUp, progress }: AttemptTarget, quic: Quic, clock: ConnectOptions['clock']) {
     this.#endpoint = endpoint
     this.#address = address
+    this.#onUp = onUp
     this.#progress = progress
     this.#clock = clock
-    const offer = groupOffer(endpoint.tls, false)
+    const offer = groupOffer(endpoint.tls, classical)
     if (offer === undefined) throw noGroup(endpoint.tls)
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -122,6 +139,7 @@ class Attempt implements AddressAttempt<Won> {
       send: (datagram) => path.send(datagram),
     })
     path.listen({ datagram: (octets) => this.#guarded(() => this.#came(octets)), broken: (error) => this.#fail(error) })
+    this.#onUp()
     this.#step()
   }
 
