@@ -144,7 +144,14 @@ export type Observation =
         readonly why?: string
         readonly entries?: number
         readonly signedS?: number
-        readonly changes: readonly { readonly id: string; readonly what: readonly string[]; readonly from: string; readonly to: string }[]
+        /** `applied`: it is in force without a person (`"updates": "apply"`). */
+        readonly changes: readonly {
+          readonly id: string
+          readonly what: readonly string[]
+          readonly from: string
+          readonly to: string
+          readonly applied?: true
+        }[]
       }[]
     }
   /** The state of the audit log after an attempt to write. */

@@ -151,11 +151,15 @@ function lineOf(event: Event): LogLine | undefined {
       return { level: held ? 'info' : 'warn', fields: { state: event.state, by: event.by }, message }
     }
     case 'seen.sources': {
-      const changes = event.sources.flatMap(({ changes }) => changes.map(({ id }) => id))
+      const all = event.sources.flatMap(({ changes }) => changes)
+      const ids = (of: typeof all) => [...new Set(of.map(({ id }) => id))]
+      const changes = ids(all.filter(({ applied }) => applied !== true))
+      const applied = ids(all.filter((one) => one.applied === true))
       const refused = event.sources.filter(({ why }) => why !== undefined)
-      if (changes.length === 0 && refused.length === 0) return undefined
-      const fields = { changes: [...new Set(changes)], refused: refused.map(({ id, why }) => `${id} ${why}`) }
-      return { level: 'warn', fields, message: 'lists of resolvers: changes that wait for a person, and lists that were refused' }
+      if (all.length === 0 && refused.length === 0) return undefined
+      const fields = { changes, ...(applied.length === 0 ? {} : { applied }), refused: refused.map(({ id, why }) => `${id} ${why}`) }
+      const inForce = applied.length === 0 ? '' : 'changes that are in force, '
+      return { level: 'warn', fields, message: `lists of resolvers: ${inForce}changes that wait for a person, and lists that were refused` }
     }
     case 'portal':
       return {

@@ -5,7 +5,7 @@ import { fileList, judgeList, keepList, keptFile, type ListReading, type ListSou
 import type { Checked, Loaded } from '../config/load.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { keyOf } from '../config/set-pairs.ts'
-import { asEntries, type ListedChanges, listedChanges, relayEntries } from '../config/source-lists.ts'
+import { type AppliedChange, asEntries, type ListedChanges, listedChanges, relayEntries, withLists } from '../config/source-lists.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit, Observation } from '../events.ts'
@@ -192,14 +192,35 @@ function fingerprint(paths: readonly string[]): string {
 
 type SeenSources = Extract<Observation, { readonly type: 'seen.sources' }>
 
-function seen({ config, resolvers }: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
+function seen(loaded: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
+  const { resolvers } = loaded
+  const { sources = [], stateDir } = loaded.config
   const entries = [...asEntries(resolvers), ...relayEntries(resolvers)]
   const inUse = new Set(entries.map(({ kind, value }) => keyOf(kind, value.id)))
-  const found = listedChanges(entries, config.sources ?? [], config.stateDir, { inUse })
-  return { type: 'seen.sources', sources: found.map((one) => sourceReport(one, outcomes)) }
+  const found = listedChanges(entries, sources, stateDir, { inUse })
+  const applied = appliedChanges(loaded)
+  return { type: 'seen.sources', sources: found.map((one) => sourceReport(one, applied, outcomes)) }
 }
 
-function sourceReport({ source, reading, change }: ListedChanges, outcomes: readonly SourceOutcome[]): SeenSources['sources'][number] {
+/** The changes of resolvers that need no person: those in force, and those of the next reload. */
+function appliedChanges({ resolvers, applied = [], config }: Loaded): readonly AppliedChange[] {
+  const { sources = [], stateDir, updates } = config
+  if (updates !== 'apply') return []
+  const isWithdrawn = ({ change }: AppliedChange) => change.what.includes('withdrawn')
+  const isUsed = ({ change }: AppliedChange) => resolvers.some(({ id }) => id === change.id)
+  // A withdrawn resolver stays in use if `use` names it.
+  const now = applied.filter((one) => isWithdrawn(one) !== isUsed(one))
+  const next = withLists(resolvers, sources, stateDir).applied.filter((one) => !isWithdrawn(one))
+  return [...now, ...next]
+}
+
+function sourceReport(
+  { source, reading, change }: ListedChanges,
+  applied: readonly AppliedChange[],
+  outcomes: readonly SourceOutcome[],
+): SeenSources['sources'][number] {
+  const own = applied.filter(({ list }) => list === source.id).map((one) => one.change)
+  const waiting = change.filter((one) => !own.some((other) => other.id === one.id && isDeepStrictEqual(other.keys, one.keys)))
   const latest = outcomes.find((one) => one.source.id === source.id)
   // Without an outcome, a list that was never kept is about to be read or fetched: no fault.
   const why =
@@ -210,7 +231,7 @@ function sourceReport({ source, reading, change }: ListedChanges, outcomes: read
     ...(why === undefined ? {} : { why }),
     ...(reading.refused === undefined ? { entries: reading.list.entries.length } : {}),
     ...(reading.refused === undefined && reading.list.signedS !== undefined ? { signedS: reading.list.signedS } : {}),
-    changes: change.map(changeReport),
+    changes: [...waiting.map(changeReport), ...own.map((one) => ({ ...changeReport(one), applied: true as const }))],
   }
 }
 

@@ -31,7 +31,8 @@ export async function updateSources(options: UpdateOptions, world: SetWorld): Pr
   })
   const found = listedChanges(set.entries, config.sources, config.stateDir, chosen)
   if (options.json === true) world.out.write(`${printableJson({ sources: found.map((one) => asJson(one, outcomes)) }, 2)}\n`)
-  else for (const line of found.flatMap((one) => inWords(one, outcomes))) world.out.write(`${printable(line)}\n`)
+  else
+    for (const line of found.flatMap((one) => inWords(one, outcomes, config.updates === 'apply'))) world.out.write(`${printable(line)}\n`)
   const shown = firstOf(found.flatMap((one) => one.change))
   if (shown.length > 0) noteShown(shown, config.stateDir, { add: false })
   if (outcomes.some(({ unproven }) => unproven)) return EXIT.proofFailed
@@ -108,15 +109,20 @@ function firstOf(changes: readonly EntryChange[]): readonly EntryChange[] {
   return [...new Map(changes.toReversed().map((one) => [`${one.kind} ${one.id}`, one])).values()].toReversed()
 }
 
-function inWords({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[]): readonly string[] {
+function inWords({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[], apply: boolean): readonly string[] {
   const latest = outcomes.find((one) => one.source.id === source.id)?.refused
   const why = latest === undefined ? [] : [`${source.id} ${latest}`]
   if (reading.refused !== undefined) return latest === reading.refused || latest !== undefined ? why : [`${source.id} ${reading.refused}`]
   const { entries, signedS } = reading.list
   const when = signedS === undefined ? 'without a time' : `signed ${new Date(Math.min(signedS, 8e12) * 1000).toISOString()}`
+  const changes = apply
+    ? `${counted(change.length, 'change is', 'changes are')} applied without a change of the set ("updates": "apply")`
+    : counted(change.length, 'change waits', 'changes wait')
+  const advice =
+    change.length + add.length === 0 ? '.' : ` (${apply ? 'write them into the set' : 'apply'} with: enigm-dns resolvers accept)`
   return [
     ...why,
-    `${source.id}: ${counted(entries.length, 'entry', 'entries')}, ${when}; ${counted(add.length, 'is', 'are')} not in the set, ${counted(change.length, 'change waits', 'changes wait')}${change.length + add.length === 0 ? '.' : ' (apply with: enigm-dns resolvers accept)'}`,
+    `${source.id}: ${counted(entries.length, 'entry', 'entries')}, ${when}; ${counted(add.length, 'is', 'are')} not in the set, ${changes}${advice}`,
     ...change.map((one) => `  ${changeText(one)}`),
   ]
 }

@@ -23,6 +23,7 @@ import { configError, counted, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
 import { combinedPolicy, filesOf, type ListsUse, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
+import type { AppliedChange } from './source-lists.ts'
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -48,6 +49,8 @@ export interface Loaded {
    * When the policy of `policyFrom` was signed, in seconds since 1970, if its signature says so.
    */
   readonly policySignedS?: number | undefined
+  /** What signed lists change in the set, with `"updates": "apply"`. Absent: nothing. */
+  readonly applied?: readonly AppliedChange[]
 }
 
 /**
@@ -128,7 +131,8 @@ export interface UnfitLists {
 
 /** The same as loadConfig, for callers that show each problem. Never rejects. */
 export async function checkConfig(file?: string, overrides: Overrides = {}, defaults: DefaultFiles = DEFAULT_FILES): Promise<Checked> {
-  const { changedBy = [], ...found } = await checkOnce(file, overrides, defaults)
+  const { applied = [], ...found } = await checkOnce(file, overrides, defaults)
+  const changedBy = [...new Set(applied.map(({ list }) => list))]
   if (found.problems.length === 0 || changedBy.length === 0) return found
   // The file that a problem names may be in order, and the change of a list the cause.
   const { problems } = await checkOnce(file, { ...overrides, lists: 'none' }, defaults)
@@ -144,12 +148,12 @@ export async function checkConfig(file?: string, overrides: Overrides = {}, defa
   }
 }
 
-/** Checks a configuration. `changedBy`: the ids of the signed lists that change its set. */
+/** Checks a configuration. `applied`: what signed lists change in its set, if it has problems. */
 async function checkOnce(
   file: string | undefined,
   overrides: Overrides,
   defaults: DefaultFiles,
-): Promise<Checked & { readonly changedBy?: readonly string[] }> {
+): Promise<Checked & { readonly applied?: readonly AppliedChange[] }> {
   const problems: Problem[] = []
   const collect: CollectProblem = (problem) => void problems.push(problem)
   // Resolved, an empty name would be the working directory.
@@ -183,7 +187,7 @@ async function checkOnce(
   }
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const listed = setRaw === undefined ? { sound: [], ids: new Set(), indexOf: new Map(), whole: false } : setOf(setFile, setRaw, collect)
-  const { set, changedBy } = await withAppliedLists(listed, signedParts, overrides.lists)
+  const { set, applied } = await withAppliedLists(listed, signedParts, overrides.lists)
   const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, collect)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
@@ -202,7 +206,7 @@ async function checkOnce(
   }
   const hosts = await hostsOf(found, base, collect)
   const lists = await listsOf(found, base, collect)
-  if (problems.length > 0) return { problems, changedBy }
+  if (problems.length > 0) return { problems, applied }
 
   const caFiles = resolvers.flatMap(({ caFile, relay }) => [caFile, relay?.caFile].filter((file) => file !== undefined))
   const read = [...caFiles, ...hosts.map(({ file }) => file), ...proxies.files, ...(await filesOf(signedParts))]
@@ -210,7 +214,8 @@ async function checkOnce(
   const config = { ...finalConfig(found, base, setFile, use, listen, hosts, lists), ...signedParts }
   const proxyFiles = Object.keys(found.proxies).length === 0 ? {} : { proxyFiles: proxies.contents }
   const policySigned = signed === undefined ? {} : { policySignedS: signed.signedS }
-  return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned }, problems }
+  const changes = applied.length === 0 ? {} : { applied }
+  return { loaded: { config, resolvers, listen, hosts, ...proxyFiles, files, ...policySigned, ...changes }, problems }
 }
 
 /** Reads the hosts files. Files that cannot be read are collected as problems. */

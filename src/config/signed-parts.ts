@@ -4,6 +4,7 @@ import type { ListReading } from './kept-lists.ts'
 import { defaultStateDir } from './paths.ts'
 import type { SignedPolicy } from './policy-from.ts'
 import type { Config, ConfigFile } from './settings.ts'
+import type { AppliedChange } from './source-lists.ts'
 
 /**
  * The signed parts of a configuration. Each module is imported only if its part is configured.
@@ -50,18 +51,18 @@ export async function combinedPolicy(
 export type ListsUse = 'none' | { readonly id: string; readonly reading: ListReading }
 
 /**
- * The set with the changes of signed lists applied, if `updates` is `apply`. `changedBy`: the ids
- * of the lists that change it.
+ * The set with the changes of signed lists applied, if `updates` is `apply`. `applied`: these
+ * changes.
  */
 export async function withAppliedLists(
   set: SetReading,
   { sources = [], updates, stateDir }: SignedParts,
   use?: ListsUse,
-): Promise<{ readonly set: SetReading; readonly changedBy: readonly string[] }> {
-  if (sources.length === 0 || updates !== 'apply' || use === 'none') return { set, changedBy: [] }
+): Promise<{ readonly set: SetReading; readonly applied: readonly AppliedChange[] }> {
+  if (sources.length === 0 || updates !== 'apply' || use === 'none') return { set, applied: [] }
   const { withLists } = await import('./source-lists.ts')
-  const { resolvers, changedBy } = withLists(set.sound, sources, stateDir, use)
-  return { set: { ...set, sound: resolvers }, changedBy }
+  const { resolvers, applied } = withLists(set.sound, sources, stateDir, use)
+  return { set: { ...set, sound: resolvers }, applied }
 }
 
 /** The files of signed parts: a change of one is a change of the configuration. */

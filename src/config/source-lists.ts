@@ -15,6 +15,12 @@ export interface ListedChanges {
   readonly add: readonly SetEntry[]
 }
 
+/** A change of a resolver that is in force without a change of the set. `list`: its source. */
+export interface AppliedChange {
+  readonly list: string
+  readonly change: EntryChange
+}
+
 /** A list of a source that is not kept yet. */
 export interface NewList {
   readonly id: string
@@ -53,19 +59,25 @@ export function relayEntries(resolvers: readonly TrustedResolver[]): readonly Se
 
 /**
  * The resolvers of a set with the changes of the lists, for `"updates": "apply"`. If two sources
- * change one entry, the first source counts. `changedBy`: the ids of the sources that change one.
+ * change one entry, the first source counts. `applied`: the changes that have an effect.
  */
 export function withLists(
   resolvers: readonly TrustedResolver[],
   sources: readonly ListSource[],
   stateDir: string,
   latest?: NewList,
-): { readonly resolvers: readonly TrustedResolver[]; readonly changedBy: readonly string[] } {
-  const changes = new Map<string, EntryChange & { readonly by: string }>()
+): { readonly resolvers: readonly TrustedResolver[]; readonly applied: readonly AppliedChange[] } {
+  const changes = new Map<string, AppliedChange>()
   for (const { source, change } of listedChanges(asEntries(resolvers), sources, stateDir, { latest }))
-    for (const one of change) if (!changes.has(one.id)) changes.set(one.id, { ...one, by: source.id })
-  const changedBy = [...new Set([...changes.values()].map(({ by }) => by))]
-  return { resolvers: resolvers.map((resolver) => changed(resolver, changes.get(resolver.id)?.keys)), changedBy }
+    for (const one of change) if (!changes.has(one.id)) changes.set(one.id, { list: source.id, change: one })
+  const applied: AppliedChange[] = []
+  const after = resolvers.map((resolver) => {
+    const one = changes.get(resolver.id)
+    const next = changed(resolver, one?.change.keys)
+    if (one !== undefined && next !== resolver) applied.push(one)
+    return next
+  })
+  return { resolvers: after, applied }
 }
 
 /** The resolver with a change. The change is ignored if its result would be invalid. */

@@ -22,12 +22,18 @@ export const sourcesPart = v.pipe(
           v.object({
             resolver: text('The id of a resolver in use.'),
             what: v.pipe(v.array(v.string()), described('What changes: addresses, names, pins, transports, claims, withdrawn.')),
-            from: text('The values now, as JSON.'),
+            from: text('The values without the change, as JSON.'),
             to: text('The values in the list, as JSON.'),
+            applied: v.optional(
+              v.pipe(
+                v.literal(true),
+                described('The change is in force (`"updates": "apply"`). Absent: it waits for `enigm-dns resolvers accept`.'),
+              ),
+            ),
           }),
         ),
         v.maxLength(100),
-        described('What the list would change in the resolvers in use. It waits for `enigm-dns resolvers accept`.'),
+        described('What the list changes or would change in the resolvers in use.'),
       ),
     }),
   ),

@@ -124,7 +124,10 @@ function sourcesReport({ host: { sources } }: State): Pick<StatusDocument, 'sour
       ...(entries === undefined ? {} : { entries }),
       // Date of JavaScript ends at 8.64e12 seconds.
       ...(signedS === undefined || signedS > 8e12 ? {} : { signedAt: iso(signedS * 1000) }),
-      changes: changes.slice(0, 100).map(({ id, what, from, to }) => ({ resolver: id, what: [...what], from, to })),
+      changes: changes.slice(0, 100).map(({ id, what, from, to, applied }) => ({
+        ...{ resolver: id, what: [...what], from, to },
+        ...(applied === undefined ? {} : { applied }),
+      })),
     })),
   }
 }

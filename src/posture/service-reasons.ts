@@ -9,6 +9,11 @@ const lists = (doc: string, what: string, mend: string) =>
     mend,
   })
 
+/** At most eight ids of a list. */
+function someOf(ids: readonly string[]): string {
+  return `${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' and others' : ''}`
+}
+
 /**
  * Reasons about this service, its configuration, and its lists of names and of resolvers: a part of
  * REASONS.
@@ -47,12 +52,15 @@ export const SERVICE_REASONS = {
       `The run before this one crashed or was killed. Earlier starts of the service since the machine booted: ${count}.`,
     mend: 'See the system log for the cause (crash, memory, SIGKILL).',
   }),
-  'list-changes': row<{ list: string; ids: readonly string[] }>({
+  'list-changes': row<{ list: string; ids: readonly string[]; applied: readonly string[] }>({
     severity: 'info',
-    doc: 'A signed list of resolvers would change resolvers in use. The change waits for a person.',
-    message: ({ list, ids }) =>
-      `The list ${list} would change ${ids.slice(0, 8).join(', ')}${ids.length > 8 ? ' and others' : ''}; the old values stay in force.`,
-    mend: 'See the changes with enigm-dns resolvers update; accept them with enigm-dns resolvers accept.',
+    doc: 'A signed list of resolvers would change resolvers in use, and the change waits for a person; or the change is in force ("updates": "apply"), and the set does not have it.',
+    message: ({ list, ids, applied }) =>
+      [
+        ...(ids.length === 0 ? [] : [`The list ${list} would change ${someOf(ids)}; the old values stay in force.`]),
+        ...(applied.length === 0 ? [] : [`The list ${list} has changed ${someOf(applied)}; the new values are in force.`]),
+      ].join(' '),
+    mend: 'See the changes with enigm-dns resolvers update. enigm-dns resolvers accept writes them into the set. A withdrawn resolver that "use" names stays in use until you remove it there.',
   }),
   'list-refused': row<{ list: string; why: string }>({
     severity: 'info',

@@ -230,12 +230,12 @@ t.test('what a person added to an entry stays, and a change that no set may hold
     return JSON.stringify({ version: 1, resolvers: [{ id: 'a', addresses: [address], transports, ...claims }] })
   }
   publish(listed('192.0.2.1', 853), 1000)
-  t.match((await run('update')).out, /1 change waits/)
+  t.match((await run('update')).out, /1 change is applied/)
   const kept = { doq: { port: 853 }, dnscrypt: { port: 444, relay: 'anon' } }
   t.match(await resolvers(), [{ transports: kept, dnscryptRelay: { id: 'anon' } }])
   t.equal((await run('accept')).code, 0)
   t.match(JSON.parse(readFileSync(at('set.json'), 'utf8')).resolvers, [{ transports: kept }])
-  t.match((await run('update')).out, /0 changes wait/, 'and it is compared with what stays')
+  t.match((await run('update')).out, /0 changes are applied/, 'and it is compared with what stays')
   publish(listed('192.0.2.200', 853), 2000)
   t.equal((await run('update')).code, 0)
   t.match(await resolvers(), [{ addresses: ['192.0.2.1'] }], 'the resolver would be at the address of its relay')
@@ -418,5 +418,49 @@ t.test('"updates": "apply": a running service keeps no list that leaves no resol
   await new Promise((resolve) => setTimeout(resolve, 100))
   t.match(events.at(-1), { sources: [{ state: 'none', why: /^changes resolvers so that no start is possible/ }] })
   t.match((await loadConfig(at('config.json'))).resolvers, [{ id: 'a' }])
+  updates.stop()
+})
+
+t.test('"updates": "apply": what the service reports is what is in force', async (t) => {
+  const { at, publish, run } = scene(t, { updates: 'apply', use: ['a', 'b', 'mine'] })
+  const owned = [entry('a', '192.0.2.1', { list: 'public' }), entry('b', '192.0.2.2', { list: 'public' }), entry('mine', '192.0.2.3')]
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: owned }))
+  publish(list(['a', stamp('other.example', '192.0.2.9')]), 1000)
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
+  updates.adopt(await loadConfig(at('config.json')))
+  clock.advance(1100)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const expected = [
+    { id: 'b', what: ['withdrawn'], applied: undefined },
+    { id: 'a', what: ['names', 'addresses'], from: /a\.example/, to: /other\.example/, applied: true },
+  ]
+  t.match(events.at(-1), { sources: [{ state: 'current', changes: expected }] }, 'the next reload applies it')
+  const loaded = await loadConfig(at('config.json'))
+  t.match(loaded.resolvers, [{ authenticationDomainName: 'other.example' }, { id: 'b' }, {}])
+  updates.adopt(loaded)
+  t.match(events.at(-1), { sources: [{ changes: expected }] }, 'the status still shows it, and a withdrawn resolver that `use` names')
+  t.match(
+    (await run('update')).out,
+    /2 changes are applied without a change of the set \("updates": "apply"\) \(write them into the set with/,
+  )
+  const { use: _use, ...config } = JSON.parse(readFileSync(at('config.json'), 'utf8'))
+  writeFileSync(at('config.json'), JSON.stringify(config))
+  updates.adopt(await loadConfig(at('config.json')))
+  t.match(events.at(-1), { sources: [{ changes: [{ id: 'a' }, { id: 'b', what: ['withdrawn'], applied: true }] }] })
+  writeFileSync(at('config.json'), JSON.stringify({ ...config, updates: 'ask', use: ['a', 'b'] }))
+  writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: owned.map((one) => ({ ...one, enabled: false })) }))
+  updates.adopt(await loadConfig(at('config.json')))
+  t.match(events.at(-1), {
+    sources: [
+      {
+        changes: [
+          { id: 'a', applied: undefined },
+          { id: 'b', what: ['withdrawn'] },
+        ],
+      },
+    ],
+  })
   updates.stop()
 })
