@@ -164,7 +164,7 @@ async function checkOnce(
   const base = configFile === undefined ? process.cwd() : dirname(configFile)
   const signedParts = withAbsolutePaths(written, base)
   const signed = await signedPolicyOf(signedParts, collect)
-  const found = { ...written, ...(await combinedPolicy(written, signed, configFile ?? NO_FILE, collect)) }
+  const found = { ...written, ...(await combinedPolicy(written, raw, signed, configFile ?? NO_FILE, collect)) }
   const explicit = { allowFrom: asRecord(raw)?.allowFrom !== undefined, listen: asRecord(raw)?.listen !== undefined }
   const named = listeners(configFile ?? NO_FILE, found, overrides, explicit, collect)
   const listen = withInherited(named, overrides.inherited ?? [], explicit.allowFrom, collect)

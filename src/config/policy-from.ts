@@ -68,13 +68,16 @@ export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: 
   return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SOURCE_NAME, signedS) === true
 }
 
+/** The policy of a configuration. `audit` is undefined if the file does not have it. */
+export type LocalPolicy = Omit<Policy, 'audit'> & { readonly audit: Policy['audit'] | undefined }
+
 /**
  * Adds the rules of the configuration to those of an organisation. A rule that would weaken the
  * signed policy is a problem at its path in the configuration, because it would have no effect.
  */
-export function addedPolicy(signed: Policy, local: Policy | undefined, problem: (path: string, message: string) => void): Policy {
+export function addedPolicy(signed: Policy, local: LocalPolicy | undefined, problem: (path: string, message: string) => void): Policy {
   if (local === undefined) return signed
-  const { networks = [], vpnInterfaces, audit, allowCleartext, ...rules } = local
+  const { networks = [], vpnInterfaces, audit, allowCleartext, unsignedNetworks: _none, ...rules } = local
   const base = rulesAt(signed, undefined)
   for (const { path, message } of relaxing(base, rules, 'policy', weaker)) problem(path, message)
   const known = new Set((signed.networks ?? []).map(({ name }) => name))
@@ -84,20 +87,23 @@ export function addedPolicy(signed: Policy, local: Policy | undefined, problem: 
   for (const name of vpnInterfaces ?? [])
     if (!(signed.vpnInterfaces ?? []).includes(name))
       problem('policy.vpnInterfaces', `${quoted(name)} does not count as a VPN in the signed policy; remove it`)
-  for (const zone of signed.allowCleartext === undefined ? [] : (allowCleartext ?? []))
+  // A policy that names no zone allows none.
+  for (const zone of allowCleartext ?? [])
     if (!(signed.allowCleartext ?? []).includes(zone))
       problem('policy.allowCleartext', `${quoted(zone)} may not be asked without encryption by the signed policy; remove it`)
-  if (AUDIT.indexOf(audit) < AUDIT.indexOf(signed.audit) && audit === 'off')
+  if (audit !== undefined && AUDIT.indexOf(audit) < AUDIT.indexOf(signed.audit))
     problem('policy.audit', `is weaker than the signed policy (${signed.audit}); remove it`)
   // The organisation's networks come first, because the first network that matches counts.
   const all = [...(signed.networks ?? []), ...networks]
-  const cleartext = both(signed.allowCleartext, allowCleartext)
+  // Zones beside a signed policy without this rule are refused above; an empty list is stricter.
+  const cleartext = allowCleartext?.length === 0 ? [] : signed.allowCleartext && both(signed.allowCleartext, allowCleartext)
   return {
     ...tightened(base, rules),
     ...(cleartext === undefined ? {} : { allowCleartext: cleartext }),
-    audit: AUDIT.indexOf(audit) > AUDIT.indexOf(signed.audit) ? audit : signed.audit,
+    audit: audit !== undefined && AUDIT.indexOf(audit) > AUDIT.indexOf(signed.audit) ? audit : signed.audit,
     ...(signed.vpnInterfaces === undefined ? {} : { vpnInterfaces: vpnInterfaces ?? signed.vpnInterfaces }),
     ...(all.length === 0 ? {} : { networks: all }),
+    ...(networks.length === 0 ? {} : { unsignedNetworks: networks.map(({ name }) => name) }),
   }
 }
 

@@ -128,7 +128,11 @@ export const policySchema = closed({
   ),
 })
 
-export type Policy = v.InferOutput<typeof policySchema>
+/**
+ * `unsignedNetworks`: beside a signed policy, the names of networks that only the configuration
+ * describes. Their rules apply, and they are not trusted.
+ */
+export type Policy = v.InferOutput<typeof policySchema> & { readonly unsignedNetworks?: readonly string[] }
 export type PolicyNetwork = NonNullable<Policy['networks']>[number]
 /** The rules that apply in one place. */
 export type PolicyRules = Omit<PolicyNetwork, 'name' | 'match'>
@@ -188,7 +192,7 @@ export function strictestVpn({ vpn, networks }: Policy): Vpn | undefined {
 
 /** The rules on the network that the policy calls `name`. Undefined: any other network. */
 export function rulesAt(policy: Policy, name: string | undefined): PolicyRules {
-  const { networks, vpnInterfaces: _interfaces, audit: _audit, allowCleartext: _cleartext, ...base } = policy
+  const { networks, vpnInterfaces: _interfaces, audit: _audit, allowCleartext: _cleartext, unsignedNetworks: _unsigned, ...base } = policy
   const here = networks?.find((n) => n.name === name)
   if (here === undefined) return base
   const { name: _name, match: _match, ...more } = here

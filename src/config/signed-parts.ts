@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { CollectProblem, SetReading } from './documents.ts'
+import { asRecord, type CollectProblem, type SetReading } from './documents.ts'
 import type { ListReading } from './kept-lists.ts'
 import { defaultStateDir } from './paths.ts'
 import type { SignedPolicy } from './policy-from.ts'
@@ -33,16 +33,22 @@ export async function signedPolicyOf({ policyFrom, stateDir }: SignedParts, coll
   return signedPolicy(policyFrom, stateDir, collect)
 }
 
-/** The rules in force: the signed rules, with those of the configuration added. */
+/**
+ * The rules in force: the signed rules, with those of the configuration added. `raw`: the content
+ * of the configuration file, which says what is written there and what is a default.
+ */
 export async function combinedPolicy(
   { policy }: ConfigFile,
+  raw: unknown,
   signed: SignedPolicy | undefined,
   file: string,
   collect: CollectProblem,
 ): Promise<Pick<ConfigFile, 'policy'>> {
   if (signed === undefined) return policy === undefined ? {} : { policy }
   const { addedPolicy } = await import('./policy-from.ts')
-  return { policy: addedPolicy(signed.policy, policy, (path, message) => collect({ file, path, message })) }
+  const isWritten = asRecord(asRecord(raw)?.policy)?.audit !== undefined
+  const local = policy === undefined ? undefined : { ...policy, audit: isWritten ? policy.audit : undefined }
+  return { policy: addedPolicy(signed.policy, local, (path, message) => collect({ file, path, message })) }
 }
 
 /**

@@ -33,10 +33,13 @@ export const ASK_THIS_SERVICE = 'Make the system use this service alone: docs/sy
 
 /** Reasons about the network, and about the DNS servers that the system uses: a part of REASONS. */
 export const HOST_REASONS = {
-  'network-untrusted': row({
+  'network-untrusted': row<{ named: string | undefined }>({
     severity: 'info',
-    doc: 'The policy does not name this network.',
-    message: 'The policy does not name this network, so it is untrusted.',
+    doc: 'The policy does not name this network. Beside a signed policy, a name in the configuration does not count.',
+    message: ({ named }) =>
+      named === undefined
+        ? 'The policy does not name this network, so it is untrusted.'
+        : `The configuration calls this network "${named}". The signed policy does not name it, so it is untrusted.`,
     mend: NETWORK_DOES_NOT_MATTER,
   }),
   'network-named': row<{ named: string }>({

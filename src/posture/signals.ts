@@ -285,10 +285,13 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
  * The signal protectedNetwork: whether the policy names this network, and whether the system uses
  * this service. A network that the policy does not name is untrusted.
  */
-function protectedNetwork({ network, system, canary, takeover, bypassFlows }: VerdictInput): SignalDraft | undefined {
+function protectedNetwork({ setup, network, system, canary, takeover, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
+  // Whoever may write the configuration cannot add a network to a signed policy.
+  const unsigned = (setup.policy === undefined ? undefined : setup.policy.unsignedNetworks) ?? []
+  const trusted = network?.named !== undefined && !unsigned.includes(network.named)
   const reasons = [
-    networkReason(network),
+    networkReason(network, trusted),
     ...(system === undefined
       ? []
       : [takeover?.state === 'held' || takeover === undefined ? systemReason(system, canary) : takenOver(takeover)]),
@@ -297,13 +300,14 @@ function protectedNetwork({ network, system, canary, takeover, bypassFlows }: Ve
       : [reason('system-bypasses', takeover.bypasses.map(bypassText).join('; '))]),
     ...(bypassFlows === 0 ? [] : [reason('bypassed', { flows: bypassFlows })]),
   ]
-  const state = reasons.some((r) => r.severity !== 'info') ? 'warn' : network?.named !== undefined ? 'ok' : 'unknown'
+  const state = reasons.some((r) => r.severity !== 'info') ? 'warn' : trusted ? 'ok' : 'unknown'
   return { state, reasons: worstFirst(reasons) }
 }
 
-function networkReason(network: VerdictInput['network']): Reason {
+function networkReason(network: VerdictInput['network'], trusted: boolean): Reason {
   if (network?.told !== true) return reason('network-unknown')
-  return network.named === undefined ? reason('network-untrusted') : reason('network-named', { named: network.named })
+  const { named } = network
+  return named !== undefined && trusted ? reason('network-named', { named }) : reason('network-untrusted', { named })
 }
 
 const bypassText = ({ link, names, vpn }: { readonly link: string; readonly names: string; readonly vpn: boolean }) =>

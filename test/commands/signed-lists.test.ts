@@ -336,13 +336,17 @@ t.test('a signed policy: the configuration tightens it and never relaxes it', as
     vpn: 'required',
     minimumOperators: 2,
     networks: [{ name: 'office' }, { name: 'home' }],
+    unsignedNetworks: ['home'],
   })
+  write({ policy: { audit: 'required', allowCleartext: [] } })
+  t.match((await loadConfig(at('config.json'))).config.policy, { audit: 'required', allowCleartext: [] }, 'both are stricter')
   for (const [policy, clause] of [
     [{ vpn: 'off' }, /policy\.vpn: is weaker than the signed policy \(preferred\)/],
     [{ minimumUsageProfile: 'opportunistic' }, /policy\.minimumUsageProfile: is weaker/],
     [{ transports: ['dot', 'doh'] }, /policy\.transports: is weaker than the signed policy \(dot\)/],
     [{ vpnInterfaces: ['wg0', 'eth0'] }, /policy\.vpnInterfaces: "eth0" does not count as a VPN/],
     [{ audit: 'off' }, /policy\.audit: is weaker/],
+    [{ allowCleartext: ['corp.example'] }, /policy\.allowCleartext: "corp\.example" may not be asked without encryption by the signed/],
     [
       { networks: [{ name: 'office', match: { gateway: '10.0.0.9' } }] },
       /policy\.networks\[0\]\.name: "office" is the name of a network in the signed policy/,
@@ -351,6 +355,12 @@ t.test('a signed policy: the configuration tightens it and never relaxes it', as
     write({ policy })
     t.match((await problems(at('config.json'))).join('\n'), clause)
   }
+  writeFileSync(at('org.json'), JSON.stringify({ ...org, audit: 'required' }))
+  sign(2001)
+  write({ policy: { audit: 'on' } })
+  t.match((await problems(at('config.json'))).join('\n'), /policy\.audit: is weaker than the signed policy \(required\)/)
+  write({ policy: { vpn: 'required' } })
+  t.equal((await loadConfig(at('config.json'))).config.policy?.audit, 'required', 'what is not written relaxes nothing')
   write({ usageProfile: 'opportunistic' })
   t.match((await problems(at('config.json'))).join('\n'), /policy\.minimumUsageProfile: requires strict/, 'and no other setting relaxes it')
   write({})

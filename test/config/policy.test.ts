@@ -225,7 +225,7 @@ t.test('every rule of a signed policy survives a configuration that adds none, a
   t.strictSame(Object.keys(signed).toSorted(), Object.keys(policySchema.entries).toSorted(), 'each rule of the schema is here')
   const found: string[] = []
   const added = (local: object) =>
-    addedPolicy(signed, v.parse(policySchema, local), (path, message) => void found.push(`${path} ${message}`))
+    addedPolicy(signed, { ...v.parse(policySchema, local), audit: undefined }, (path, message) => void found.push(`${path} ${message}`))
   t.strictSame(added({}), signed)
   t.strictSame(found, [])
   t.strictSame(added({ allowCleartext: ['lan'] }).allowCleartext, ['lan'], 'a configuration may allow less')

@@ -141,6 +141,16 @@ t.test('the network, the system and the canary, with the age of the proof', (t) 
   t.match(signal(net()), { state: 'unknown', reasons: [{ code: 'network-untrusted' }] })
   t.match(signal({ type: 'seen.network', told: false, named: undefined }), { reasons: [{ code: 'network-unknown' }] })
   t.match(signal(net('office')), { state: 'ok', reasons: [{ code: 'network-named', message: /"office".*imitated/ }] })
+  const beside = { ...setup({}), policy: { ...v.parse(policySchema, {}), unsignedNetworks: ['home'] } }
+  t.match(
+    verdictAfter([started, net('home')], beside).signals.protectedNetwork,
+    {
+      state: 'unknown',
+      reasons: [{ code: 'network-untrusted', message: /calls this network "home"\. The signed policy does not name it/ }],
+    },
+    'a name in the configuration does not count beside a signed policy',
+  )
+  t.match(verdictAfter([started, net('office')], beside).signals.protectedNetwork, { state: 'ok' })
   t.match(signal(net('office'), sys('elsewhere')), {
     state: 'warn',
     reasons: [{ code: 'system-asks-elsewhere' }, { code: 'network-named' }],
