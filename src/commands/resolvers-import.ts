@@ -4,7 +4,7 @@ import { readList } from '../config/list-reading.ts'
 import type { SetEntry } from '../config/listed-entries.ts'
 import { configError, quoted } from '../config/problems.ts'
 import { addEntries, changeEntries, type SetList } from '../config/set-edit.ts'
-import { type OpenSet, openSet, saveSet, written } from '../config/set-file.ts'
+import { type OpenSet, openSet, saveSet, withRoom, written } from '../config/set-file.ts'
 import { type EntryChange, mergePlan } from '../config/set-merge.ts'
 import { keyOf } from '../config/set-pairs.ts'
 import { soundChanges } from '../config/sound-changes.ts'
@@ -55,13 +55,14 @@ export async function importList(place: string, options: ImportOptions, world: S
   const plan = mergePlan(set.entries, entries)
   const { held, free } = heldBack(set, plan.change, chosen.inUse)
   const { sound, unsound } = soundChanges(set, free)
-  await saveSet(set, withPlan(set.text, plan.add, sound))
+  const { add, left } = withRoom(set.entries, plan.add)
+  await saveSet(set, withPlan(set.text, add, sound))
   if (!remember()) {
     world.err.write(`the time of this list could not be saved in ${chosen.stateDir}: an older list would be accepted later\n`)
     return EXIT.cannotTell
   }
   world.out.write(
-    inWords(chosen.file, { added: plan.add.length, changed: sound.length, same: plan.same, held, remarks: [...unsound, ...remarks] }),
+    inWords(chosen.file, { added: add.length, changed: sound.length, same: plan.same, held, remarks: [...left, ...unsound, ...remarks] }),
   )
   return EXIT.good
 }

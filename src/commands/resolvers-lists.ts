@@ -1,6 +1,6 @@
 import type { Loaded } from '../config/load.ts'
 import { configError, counted } from '../config/problems.ts'
-import { openSet, saveSet } from '../config/set-file.ts'
+import { openSet, saveSet, withRoom } from '../config/set-file.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { keepShown, notShown } from '../config/shown-changes.ts'
 import { soundChanges } from '../config/sound-changes.ts'
@@ -67,20 +67,23 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
     return EXIT.notAsWished
   }
   const known = new Set(set.entries.map(({ value }) => value.id))
-  const add = found
+  const fresh = found
     .flatMap((one) => one.add)
     .filter(({ value }, i, all) => wanted(value) && !known.has(value.id) && all.findIndex((other) => other.value.id === value.id) === i)
-  const missing = ids.filter((id) => ![...proposed.map((one) => one.id), ...add.map(({ value }) => value.id)].includes(id))
+  const { add, left: beyond } = withRoom(set.entries, fresh)
+  const missing = ids.filter((id) => ![...proposed.map((one) => one.id), ...fresh.map(({ value }) => value.id)].includes(id))
   await saveSet(set, withPlan(set.text, add, change))
   for (const one of change) world.out.write(`${printable(changeText(one))}\n`)
   if (change.some(isWithdrawn)) world.out.write(`A withdrawn resolver stays in use if the configuration names it; if so, ${REMOVE}\n`)
   world.out.write(`${printable(chosen.file)}: ${change.length} changed, ${add.length} added (none is used before you enable it).\n`)
-  for (const text of left) world.err.write(`${printable(text)}\n`)
+  for (const text of [...left, ...beyond]) world.err.write(`${printable(text)}\n`)
   for (const { source, reading } of found)
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
-  return missing.length + left.length > 0 || found.every(({ reading }) => reading.refused !== undefined) ? EXIT.notAsWished : EXIT.good
+  return missing.length + left.length + beyond.length > 0 || found.every(({ reading }) => reading.refused !== undefined)
+    ? EXIT.notAsWished
+    : EXIT.good
 }
 
 /** Rejects with an EnigmError `config` if the state directory cannot be written. */

@@ -86,6 +86,9 @@ const dnscryptRelay = closed({
   port: v.optional(described('The port.', integer(1, 65535)), TRANSPORTS.dnscrypt.port),
 })
 
+/** Limit of the resolvers of a set, and of its relays. */
+export const MAX_SET_ENTRIES = 1000
+
 /** The schema of `relays` in the trusted set. */
 export const relays = v.pipe(
   v.array(
@@ -94,7 +97,7 @@ export const relays = v.pipe(
     ),
     'must be a list of relays',
   ),
-  v.maxLength(1000, 'must hold at most 1000 relays'),
+  v.maxLength(MAX_SET_ENTRIES, `must hold at most ${MAX_SET_ENTRIES} relays`),
   v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each relay its own id'),
 )
 

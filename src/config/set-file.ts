@@ -6,7 +6,8 @@ import { asRecord, type CollectProblem, documentOf, type RelayFault, relayFaults
 import { readGuarded } from './file-safety.ts'
 import { MAX_OCTETS } from './jsonc.ts'
 import type { EntryValue, SetEntry } from './listed-entries.ts'
-import { configError, type Problem, problemsOf } from './problems.ts'
+import { configError, counted, type Problem, problemsOf } from './problems.ts'
+import { MAX_SET_ENTRIES } from './relays.ts'
 import { EMPTY_SET_TEXT, type SetList } from './set-edit.ts'
 import { trustedSetSchema } from './trusted-set.ts'
 
@@ -53,32 +54,76 @@ export function entriesIn(set: object): readonly SetEntry[] {
   })
 }
 
+/** Valid entries, with the defaults of the schema, and a clause for each of the others. */
+export interface Accepted {
+  readonly good: readonly SetEntry[]
+  readonly faults: readonly string[]
+}
+
 /**
- * Checks entries. `good`: those that a set may hold, with the defaults of the schema. `faults`: a
- * clause for each of the others.
+ * Checks entries, of which there may be more than a set holds. Of two with one id, only the first
+ * one is good.
  */
-export function acceptable(entries: readonly SetEntry[]): { readonly good: readonly SetEntry[]; readonly faults: readonly string[] } {
+export function acceptable(entries: readonly SetEntry[]): Accepted {
+  const ids = new Set<string>()
   const faults: string[] = []
+  const once = entries.filter(({ kind, value: { id } }) => {
+    const isNew = typeof id !== 'string' || !ids.has(`${kind} ${id}`)
+    if (isNew) ids.add(`${kind} ${id}`)
+    else faults.push(`${id}: the list has this id twice; only the first entry is used`)
+    return isNew
+  })
+  const good = LISTS.flatMap((kind) => {
+    const all = once.filter((entry) => entry.kind === kind)
+    const parts = Array.from({ length: Math.ceil(all.length / MAX_SET_ENTRIES) }, (_, i) =>
+      all.slice(i * MAX_SET_ENTRIES, (i + 1) * MAX_SET_ENTRIES),
+    )
+    return parts.flatMap((part) => goodOf(kind, part, faults))
+  })
+  return { good, faults }
+}
+
+/** The good ones of entries of one kind that a set could hold together. Adds to `faults`. */
+function goodOf(kind: SetList, entries: readonly SetEntry[], faults: string[]): readonly SetEntry[] {
   let good = entries
   // A faulty entry may hide faults of other entries, so the check is repeated without it.
   for (let round = 0; round < 4; round++) {
-    const lists = Object.fromEntries(LISTS.map((kind) => [kind, good.filter((entry) => entry.kind === kind)]))
-    const { resolvers = [], relays = [] } = lists
-    const values = (of: readonly SetEntry[]) => of.map(({ value }) => value)
-    const set = { version: 1, resolvers: values(resolvers), ...(relays.length === 0 ? {} : { relays: values(relays) }) }
+    const set = { version: 1, resolvers: [], [kind]: good.map(({ value }) => value) }
     const found = v.safeParse(trustedSetSchema, set, { abortPipeEarly: true })
-    if (found.success) return { good: entriesIn(found.output), faults }
+    if (found.success) return entriesIn(found.output)
     const bad = new Set<SetEntry>()
     for (const [i, { path, message }] of problemsOf('', found.issues).entries()) {
-      const [list, index] = found.issues[i]?.path?.map(({ key }) => key) ?? []
-      const among = list === 'relays' ? relays : resolvers
-      const entry = typeof index === 'number' ? among[index] : undefined
-      for (const one of entry === undefined ? among : [entry]) bad.add(one)
+      const index = found.issues[i]?.path?.[1]?.key
+      const entry = typeof index === 'number' ? good[index] : undefined
+      for (const one of entry === undefined ? good : [entry]) bad.add(one)
       faults.push(entry === undefined ? `${path} ${message}` : `${entry.value.id}: ${path.replace(/^\w+\[\d+\]\.?/, '')} ${message}`)
     }
     good = good.filter((entry) => !bad.has(entry))
   }
-  return { good: [], faults }
+  return []
+}
+
+/**
+ * The entries of `add` for which a set has room, the first ones first, and sentences about the
+ * others.
+ */
+export function withRoom(
+  set: readonly SetEntry[],
+  add: readonly SetEntry[],
+): { readonly add: readonly SetEntry[]; readonly left: readonly string[] } {
+  const found = LISTS.map((kind) => {
+    const of = (entries: readonly SetEntry[]) => entries.filter((entry) => entry.kind === kind)
+    const room = Math.max(0, MAX_SET_ENTRIES - of(set).length)
+    return { kind, fits: of(add).slice(0, room), beyond: Math.max(0, of(add).length - room) }
+  })
+  const left = found.flatMap(({ kind, beyond }) =>
+    beyond === 0
+      ? []
+      : [
+          `${counted(beyond, 'entry was', 'entries were')} left out: a set holds at most ${MAX_SET_ENTRIES} ${kind}; remove those that nobody uses, or add single ones with "resolvers add"`,
+        ],
+  )
+  return { add: found.flatMap(({ fits }) => fits), left }
 }
 
 /** An entry as it is written to the file: without empty values. */

@@ -18,7 +18,7 @@ import {
 } from './fields.ts'
 import { withoutNobody } from './operators.ts'
 import { via } from './proxies.ts'
-import { certHashes, type DnscryptRelay, idText, relays, type TrustedRelay, targetConfig } from './relays.ts'
+import { certHashes, type DnscryptRelay, idText, MAX_SET_ENTRIES, relays, type TrustedRelay, targetConfig } from './relays.ts'
 
 const said = v.union([v.boolean(), v.literal('unknown')], 'must be true, false or "unknown"')
 
@@ -183,7 +183,7 @@ export const trustedSetSchema = closed({
   version: described('The version of this format.', v.literal(1, 'must be 1, the only version')),
   resolvers: v.pipe(
     v.array(resolver, 'must be a list of resolvers'),
-    v.maxLength(1000, 'must hold at most 1000 resolvers'),
+    v.maxLength(MAX_SET_ENTRIES, `must hold at most ${MAX_SET_ENTRIES} resolvers`),
     v.check((list) => new Set(list.map((r) => r.id)).size === list.length, 'contains an id twice; give each resolver its own id'),
   ),
   relays: v.optional(

@@ -1,12 +1,13 @@
 // Lists that are too large, or made to cost much: one sentence, a bounded time and memory.
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Host } from '../../src/commands/running-service.ts'
 import type { SetWorld } from '../../src/commands/set-choice.ts'
+import { readList } from '../../src/config/list-reading.ts'
 import { MAX_LIST_OCTETS, readStampList } from '../../src/config/stamp-list.ts'
 import { writeStamp } from '../../src/config/stamps.ts'
 import { createAuthority } from '../../src/demo/authority.ts'
@@ -104,4 +105,42 @@ t.test('headings: closing signs and long ones', async (t) => {
   t.strictSame(names(`## one ##\n${stampOf(1)}\r\n###\ttwo#\r${stampOf(2)}`), ['one', 'two'])
   t.strictSame(names(`## ${'n'.repeat(300)}\n${stampOf(1)}`), ['n'.repeat(200)])
   t.strictSame(names(`## one\n## ###\n${stampOf(1)}\n# title\n${stampOf(2)}`), [undefined, undefined])
+})
+
+t.test('a list may hold 5000 entries, a set 1000 resolvers: what does not fit is left out', async (t) => {
+  const { directory, set, run } = scene(t)
+  const file = join(directory, 'many.md')
+  for (const [count, remark] of [
+    [1100, /many|left out/],
+    [5100, /100 stamps were refused/],
+  ] as const) {
+    rmSync(set, { force: true })
+    writeFileSync(file, Array.from({ length: count }, (_, i) => `## name-${i}\n\n${stampOf(i)}\n`).join('\n'))
+    const { code, out, err } = await run(undefined, file)
+    t.equal(code, 0, err)
+    t.match(out, /1000 added/)
+    t.match(out, new RegExp(`${Math.min(count, 5000) - 1000} entries were left out: a set holds at most 1000 resolvers`))
+    t.match(out, remark)
+    const again = await run(undefined, file)
+    t.match([again.code, again.out], [0, /0 added .* 1000 already there/])
+  }
+})
+
+t.test('a JSON list with 5000 entries, and one with an id twice: the others are read', async (t) => {
+  const entry = (i: number) => ({
+    id: `r${i}`,
+    authenticationDomainName: `r${i}.example`,
+    addresses: [`10.0.${i >> 8}.${i & 255}`],
+    transports: { dot: {} },
+  })
+  const read = (resolvers: readonly object[]) => readList(Buffer.from(JSON.stringify({ version: 1, resolvers })), 'list')
+  const many = read(Array.from({ length: 5100 }, (_, i) => entry(i)))
+  t.equal(many.entries.length, 5000)
+  t.match(many.remarks, [/100 entries were refused/])
+  const twice = read([entry(1), entry(2), { ...entry(3), id: 'r1' }])
+  t.strictSame(
+    twice.entries.map(({ value }) => value.authenticationDomainName),
+    ['r1.example', 'r2.example'],
+  )
+  t.match(twice.remarks, [/r1: .*twice/])
 })
