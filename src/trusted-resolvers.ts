@@ -78,7 +78,7 @@ export function whyNoTransport(resolver: TrustedResolver, { transports, ...confi
   return isRefused ? CERTIFICATES_REFUSED : 'offers no transport that the configuration can use'
 }
 
-const CERTIFICATES_REFUSED = 'DNSCrypt fetches certificates in cleartext, which "strict" refuses without "allowDnscryptCertificates": true'
+const CERTIFICATES_REFUSED = 'DNSCrypt needs "allowDnscryptCertificates": true under "strict"'
 
 /**
  * How the links reach and authenticate `resolver`, or the relay on the way to it. Its

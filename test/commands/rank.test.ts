@@ -244,7 +244,7 @@ t.test('strict: rank and discover send no certificate query in cleartext, unless
     t.equal(code, 1, command)
     t.match(
       JSON.parse(out).resolvers,
-      [{ resolver: 'dc', fault: /DNSCrypt fetches certificates in cleartext, which "strict" refuses/ }],
+      [{ resolver: 'dc', fault: /DNSCrypt needs "allowDnscryptCertificates": true under "strict"/ }],
       command,
     )
   }
