@@ -1,6 +1,8 @@
 import { type ParseError, parse } from 'jsonc-parser'
 import * as v from 'valibot'
 import { EnigmError } from '../errors.ts'
+import { whileLocked } from '../files/lock.ts'
+import { anyOwner, isAbsence, readSmall } from '../files/reading.ts'
 import { replaceFile, rewriteFile } from '../files/writing.ts'
 import { asRecord, type CollectProblem, documentOf, type RelayFault, relayFaults } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
@@ -156,20 +158,34 @@ export async function saveSet({ file, text: before, exists, faults: old }: OpenS
   if (!found.success) throw configError(problemsOf(file, found.issues))
   const unusable = newFaults(old, relayFaults(file, found.output.resolvers, found.output.relays))
   if (unusable.length > 0) throw configError(unusable.map((one) => ({ ...one, message: `${one.message}; nothing was changed` })))
-  const now = await readGuarded(file)
-  if (exists ? now.text !== before : now.absent !== true)
-    throw configError([{ file, path: '', message: 'was changed by somebody else meanwhile; run the command again' }])
   try {
-    if (exists) rewriteFile(file, text)
-    else replaceFile(file, text, MODE)
+    // Without the lock, two commands could both find the old text, and one would undo the other.
+    whileLocked(file, () => {
+      if (textOf(file) !== (exists ? before : undefined))
+        throw configError([{ file, path: '', message: 'was changed by somebody else meanwhile; run the command again' }])
+      if (exists) rewriteFile(file, text)
+      else replaceFile(file, text, MODE)
+    })
   } catch (error) {
-    throw notWritable(file, error)
+    throw error instanceof EnigmError ? error : notWritable(file, error)
+  }
+}
+
+/** The text of a set. Undefined: it does not exist. Throws the system's error. */
+function textOf(file: string): string | undefined {
+  try {
+    const octets = readSmall(file, MAX_OCTETS, anyOwner)
+    return typeof octets === 'string' ? '' : new TextDecoder().decode(octets)
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
   }
 }
 
 function notWritable(file: string, error: unknown): EnigmError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
   const denied = code === 'EACCES' || code === 'EPERM'
-  const message = `cannot be written (${code})${denied ? '; run this as its owner or as root' : ''}`
+  const advice = denied ? '; run this as its owner or as root' : code === 'EBUSY' ? '; another command changes it: run this again' : ''
+  const message = `cannot be written (${code})${advice}`
   return configError([{ file, path: '', message }])
 }
