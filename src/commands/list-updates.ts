@@ -5,7 +5,15 @@ import { fileList, judgeList, keepList, keptFile, type ListReading, type ListSou
 import type { Checked, Loaded } from '../config/load.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { keyOf } from '../config/set-pairs.ts'
-import { type AppliedChange, asEntries, type ListedChanges, listedChanges, relayEntries, withLists } from '../config/source-lists.ts'
+import {
+  type AppliedChange,
+  asEntries,
+  faultsOf,
+  type ListedChanges,
+  listedChanges,
+  relayEntries,
+  withLists,
+} from '../config/source-lists.ts'
 import { MAX_LIST_OCTETS } from '../config/stamp-list.ts'
 import { asEnigmError } from '../errors.ts'
 import type { Emit, Observation } from '../events.ts'
@@ -223,12 +231,12 @@ function sourceReport(
   const waiting = change.filter((one) => !own.some((other) => other.id === one.id && isDeepStrictEqual(other.keys, one.keys)))
   const latest = outcomes.find((one) => one.source.id === source.id)
   // Without an outcome, a list that was never kept is about to be read or fetched: no fault.
-  const why =
-    latest?.refused ?? (reading.refused !== undefined && reading.absent === true && latest === undefined ? undefined : reading.refused)
+  const expected = reading.refused !== undefined && reading.absent === true && latest === undefined
+  const why = expected ? [] : faultsOf(reading, latest?.refused)
   return {
     id: source.id,
-    state: reading.refused === undefined ? (why === undefined ? 'current' : 'old') : 'none',
-    ...(why === undefined ? {} : { why }),
+    state: reading.refused === undefined ? (why.length === 0 ? 'current' : 'old') : 'none',
+    ...(why.length === 0 ? {} : { why: why.join('; ') }),
     ...(reading.refused === undefined ? { entries: reading.list.entries.length } : {}),
     ...(reading.refused === undefined && reading.list.signedS !== undefined ? { signedS: reading.list.signedS } : {}),
     changes: [...waiting.map(changeReport), ...own.map((one) => ({ ...changeReport(one), applied: true as const }))],

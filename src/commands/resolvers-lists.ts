@@ -4,7 +4,7 @@ import { openSet, saveSet, withRoom } from '../config/set-file.ts'
 import type { EntryChange } from '../config/set-merge.ts'
 import { keepShown, notShown } from '../config/shown-changes.ts'
 import { soundChanges } from '../config/sound-changes.ts'
-import { type ListedChanges, listedChanges } from '../config/source-lists.ts'
+import { faultsOf, type ListedChanges, listedChanges } from '../config/source-lists.ts'
 import { systemCode } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { type SourceOutcome, unfitness, updateLists } from './list-updates.ts'
@@ -35,7 +35,8 @@ export async function updateSources(options: UpdateOptions, world: SetWorld): Pr
     for (const line of found.flatMap((one) => inWords(one, outcomes, config.updates === 'apply'))) world.out.write(`${printable(line)}\n`)
   const shown = firstOf(found.flatMap((one) => one.change))
   if (shown.length > 0) noteShown(shown, config.stateDir, { add: false })
-  if (outcomes.some(({ unproven }) => unproven)) return EXIT.proofFailed
+  const isTampered = found.some(({ reading }) => reading.refused !== undefined && reading.unproven === true)
+  if (isTampered || outcomes.some(({ unproven }) => unproven)) return EXIT.proofFailed
   return outcomes.some(({ refused }) => refused !== undefined) ? EXIT.notAsWished : EXIT.good
 }
 
@@ -113,9 +114,9 @@ function firstOf(changes: readonly EntryChange[]): readonly EntryChange[] {
 }
 
 function inWords({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[], apply: boolean): readonly string[] {
-  const latest = outcomes.find((one) => one.source.id === source.id)?.refused
-  const why = latest === undefined ? [] : [`${source.id} ${latest}`]
-  if (reading.refused !== undefined) return latest === reading.refused || latest !== undefined ? why : [`${source.id} ${reading.refused}`]
+  const faults = faultsOf(reading, outcomes.find((one) => one.source.id === source.id)?.refused)
+  const why = faults.map((fault) => `${source.id}${fault.startsWith('the kept copy') ? ':' : ''} ${fault}`)
+  if (reading.refused !== undefined) return why
   const { entries, signedS } = reading.list
   const when = signedS === undefined ? 'without a time' : `signed ${new Date(Math.min(signedS, 8e12) * 1000).toISOString()}`
   const changes = apply
@@ -139,10 +140,10 @@ function changeText({ id, what, keys, before }: EntryChange): string {
 }
 
 function asJson({ source, reading, change, add }: ListedChanges, outcomes: readonly SourceOutcome[]): object {
-  const why = outcomes.find((one) => one.source.id === source.id)?.refused ?? reading.refused
+  const why = faultsOf(reading, outcomes.find((one) => one.source.id === source.id)?.refused)
   return {
     id: source.id,
-    ...(why === undefined ? {} : { why }),
+    ...(why.length === 0 ? {} : { why: why.join('; ') }),
     ...(reading.refused === undefined ? { entries: reading.list.entries.length, signedS: reading.list.signedS ?? null } : {}),
     changes: change.map(({ id, what, keys, before }) => ({ resolver: id, what, from: before, to: keys })),
     new: add.map(({ value }) => value.id),

@@ -5,7 +5,7 @@ import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/mi
 import { anyOwner, ownFile, readSmall, readUnlinked } from '../files/reading.ts'
 import { type Proven, proven, type SeenTimes, seenTimes } from '../files/signed.ts'
 import { giveTo, makeDirectory, replaceFile } from '../files/writing.ts'
-import { type ReadList, readList } from './list-reading.ts'
+import { type ListFormat, likelyFormat, type ReadList, readList } from './list-reading.ts'
 import { fileNameOf } from './source-url.ts'
 import { MAX_LIST_OCTETS } from './stamp-list.ts'
 
@@ -15,6 +15,8 @@ export interface ListSource {
   readonly url?: string
   readonly file?: string
   readonly minisignKey: string
+  /** Absent: the beginning of the list says it. */
+  readonly format?: ListFormat
 }
 
 /** A list whose signature is valid. */
@@ -57,9 +59,16 @@ export function judgeList(source: ListSource, raw: RawList, stateDir: string): L
   if (key === undefined) return { refused: 'has no valid key in the configuration' }
   const found = provenBy(source, raw, key, seen)
   if (found.refused !== undefined) return { refused: found.refused, unproven: true }
-  const list = readList(raw.data, source.id)
-  if (list.entries.length === 0) return { refused: 'holds no entry that can be used' }
+  const list = readList(raw.data, source.id, source.format)
+  if (list.entries.length === 0) return { refused: emptiness(source, raw) }
   return { list: { ...list, signedS: found.timestampS } }
+}
+
+/** A clause that says why a list holds nothing. */
+function emptiness({ format }: ListSource, { data }: RawList): string {
+  const likely = likelyFormat(Buffer.from(data.subarray(0, 4096)).toString('utf8'))
+  if (format === undefined || format === likely) return 'holds no entry that can be used'
+  return `${likely === 'json' ? 'is JSON' : 'does not begin like JSON'}, but the source has "format": "${format}"`
 }
 
 const UNKNOWN_TIMES =

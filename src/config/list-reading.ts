@@ -11,10 +11,21 @@ export interface ReadList {
   readonly remarks: readonly string[]
 }
 
-/** Reads a list in either format. `name`: the name of the list. Its entries get this name. */
-export function readList(data: Uint8Array, name: string): ReadList {
+/** The format of a list: stamps in Markdown, or a trusted set. */
+export type ListFormat = 'stamps-md' | 'json'
+
+/** The format of a list, from the beginning of its text. */
+export function likelyFormat(text: string): ListFormat {
+  return /^\uFEFF?\s*(\{|\/[/*])/.test(text) ? 'json' : 'stamps-md'
+}
+
+/**
+ * Reads a list. `name`: the name of the list. Its entries get this name. `format`: absent means
+ * that the beginning of the list says it.
+ */
+export function readList(data: Uint8Array, name: string, format?: ListFormat): ReadList {
   const text = Buffer.from(data).toString('utf8')
-  if (/^\uFEFF?\s*(\{|\/[/*])/.test(text)) return fromJson(text, name)
+  if ((format ?? likelyFormat(text)) === 'json') return fromJson(text, name)
   const list = readStampList(text)
   const { entries, repeated } = entriesOf(list.stamps, name)
   const { good, faults } = acceptable(entries)

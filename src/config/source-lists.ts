@@ -93,3 +93,15 @@ function changed(resolver: TrustedResolver, keys: EntryChange['keys'] | undefine
   const apart = [relay, dnscryptRelay].every((one) => one === undefined || relayProblem(next, one) === undefined)
   return apart ? next : resolver
 }
+
+/**
+ * Clauses that say what is wrong with a source: why its latest list was refused (`latest`), and why
+ * its kept copy is. Without a fault of the signature, the first one is enough. A kept copy that
+ * somebody has changed is named always.
+ */
+export function faultsOf(reading: ListReading, latest: string | undefined): readonly string[] {
+  const { refused } = reading
+  if (refused === undefined) return latest === undefined ? [] : [latest]
+  const copy = reading.unproven === true ? `the kept copy ${refused}` : refused
+  return latest === undefined ? [copy] : [latest, ...(reading.unproven === true ? [copy] : [])]
+}

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { linkSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../src/clock.ts'
@@ -42,8 +42,8 @@ function scene(t: Test, resolvers: readonly object[], relays: readonly object[] 
       sources,
     }),
   )
-  const publish = (list: object, time: number) => {
-    writeFileSync(at('list.json'), JSON.stringify({ version: 1, resolvers: [], ...list }))
+  const publish = (list: object, time: number, text = JSON.stringify({ version: 1, resolvers: [], ...list })) => {
+    writeFileSync(at('list.json'), text)
     const words = ['-S', '-s', at('key.sec'), '-m', at('list.json'), '-t', `timestamp:${time}\tfile:list.json`]
     execFileSync('minisign', words, { stdio: 'ignore' })
   }
@@ -187,4 +187,49 @@ t.test('a resolver in use that its list withdraws is reported, also one that onl
   t.match(err, /home is withdrawn and still in use: remove its id in the configuration \("use", "forward", "views"\)/)
   t.match(out, /1 changed, 1 added/)
   t.match(entries().resolvers, [{ enabled: false }, { id: 'other', enabled: false }, { id: 'more' }])
+})
+
+t.test('"format" of a source: a list in the other format is refused, and the last good one stays', async (t) => {
+  const { at, publish, run } = scene(t, [home])
+  const json = { resolvers: [{ ...home, id: 'more', addresses: ['192.0.2.55'] }] }
+  const config = JSON.parse(readFileSync(at('config.json'), 'utf8'))
+  const write = (format: string) =>
+    writeFileSync(at('config.json'), JSON.stringify({ ...config, sources: [{ ...config.sources[0], format }] }))
+  write('stamps-md')
+  publish(json, 1000)
+  const wrong = await run('update')
+  t.equal(wrong.code, 1)
+  t.match(wrong.out, /public is JSON, but the source has "format": "stamps-md"/)
+  write('json')
+  t.equal((await run('update')).code, 0)
+  t.match((await run('update')).out, /public: 1 entry/)
+  publish(json, 2000, '## one\n')
+  const other = await run('update')
+  t.equal(other.code, 1)
+  t.match(other.out, /public does not begin like JSON, but the source has "format": "json"/)
+  t.match(other.out, /public: 1 entry, signed 1970-01-01T00:16:40/)
+})
+
+t.test('a kept copy that was tampered with is named even if the source cannot be read', async (t) => {
+  const { at, publish, run } = scene(t, [home])
+  publish({ resolvers: [{ ...home, id: 'more', addresses: ['192.0.2.55'] }] }, 1000)
+  t.equal((await run('update')).code, 0)
+  const kept = join(at('state'), 'resolver-lists', 'public.signed')
+  const octets = readFileSync(kept)
+  octets.writeUInt8(octets.readUInt8(octets.length - 3) ^ 1, octets.length - 3)
+  writeFileSync(kept, octets)
+  rmSync(at('list.json'))
+  const { code, out } = await run('update')
+  t.equal(code, 4)
+  t.match(out, /public cannot be read \(ENOENT\)\npublic: the kept copy is not what the key signed/)
+  const json = await run('update', '--json')
+  t.match(JSON.parse(json.out).sources, [{ why: /cannot be read \(ENOENT\); the kept copy is not what the key signed/ }])
+  const clock = new FakeClock()
+  const events: Event[] = []
+  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
+  updates.adopt(await loadConfig(at('config.json')))
+  clock.advance(1100)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  updates.stop()
+  t.match(events.at(-1), { sources: [{ state: 'none', why: /ENOENT.*the kept copy is not what the key signed/ }] })
 })
