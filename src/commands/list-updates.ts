@@ -19,6 +19,7 @@ import { asEnigmError } from '../errors.ts'
 import type { Emit, Observation } from '../events.ts'
 import { fetchBuffer } from '../fetcher/fetch-source.ts'
 import { MAX_SIGNATURE_OCTETS } from '../files/minisign.ts'
+import { aheadOf } from '../files/signed.ts'
 
 /** The services that a fetch of lists uses. `lookup` resolves a host through this service only. */
 export interface ListWorld {
@@ -43,6 +44,8 @@ export interface SourceOutcome {
   readonly refused?: string
   /** Whether it was refused because of its signature, not because it could not be fetched. */
   readonly unproven?: true
+  /** Whether it was refused only because it could not be saved. */
+  readonly unsaved?: true
 }
 
 /** Fetches and checks each source, and saves it if it is valid. Never rejects. */
@@ -67,10 +70,12 @@ async function updateList(source: ListSource, stateDir: string, world: ListWorld
     if (typeof raw === 'string') return { source, refused: raw }
     const found = judgeList(source, raw, stateDir)
     if (found.refused !== undefined) return { source, refused: found.refused, ...(found.unproven === undefined ? {} : { unproven: true }) }
+    const ahead = aheadOf(found.list.signedS, world.clock.wallMs())
+    if (ahead !== undefined) return { source, refused: ahead, unproven: true }
     const unfit = await world.unfit?.(source, found)
     if (unfit !== undefined) return { source, refused: unfit }
-    keepList(source, raw, found.list.signedS, stateDir)
-    return { source }
+    const unsaved = keepList(source, raw, found.list.signedS, stateDir)
+    return unsaved === undefined ? { source } : { source, refused: unsaved, unsaved: true }
   } catch (error) {
     return { source, refused: asEnigmError(error).message }
   }
@@ -137,6 +142,8 @@ export function listUpdates(o: ListWorld & { readonly random: Random; readonly r
     files = now
     if (fetchNow) dueMs = clock.nowMs() + DAY_MS + random.below(RETRY_MS)
     const fresh = await updateLists(due, stateDir, o)
+    // Tried again at the next look: the file stays the same when the disk has space again.
+    if (fresh.some(({ unsaved }) => unsaved)) files = ''
     if (fresh.some(({ source, refused }) => source.url !== undefined && refused !== undefined)) dueMs = clock.nowMs() + RETRY_MS
     outcomes = [...outcomes.filter(({ source }) => !due.includes(source) && sources.includes(source)), ...fresh]
     // A command may have updated the kept copies meanwhile.

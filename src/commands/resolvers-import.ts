@@ -14,7 +14,7 @@ import { asEnigmError, systemCode } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
 import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/minisign.ts'
 import { anyOwner, readSmall } from '../files/reading.ts'
-import { proven, seenTimes } from '../files/signed.ts'
+import { aheadOf, proven, seenTimes } from '../files/signed.ts'
 import { fetched } from './list-updates.ts'
 import { type ChosenSet, changeableSet, type SetOptions, type SetWorld } from './set-choice.ts'
 import { hostLookup } from './set-lookup.ts'
@@ -85,7 +85,7 @@ function keptFor(
     return `is not used: the source ${quoted(name)} maintains the entries of this name; rename the file, or run: enigm-dns resolvers update`
   if (key !== undefined) return undefined
   const seen = seenTimes(stateDir)
-  if (seen === undefined || !(wasSource(name, seen) || [...seen.sources()].some((one) => listName(one) === name))) return undefined
+  if (typeof seen === 'string' || !(wasSource(name, seen) || [...seen.sources()].some((one) => listName(one) === name))) return undefined
   return 'is not checked: an earlier list of this name was signed; name its key with --minisign-key, or rename the file'
 }
 
@@ -150,15 +150,14 @@ function octetsOrWhy(path: string): Buffer | string {
 function checked(list: ReceivedList, key: MinisignKey | undefined, { stateDir }: ChosenSet, world: SetWorld): (() => boolean) | number {
   if (key === undefined) return () => true
   const seen = seenTimes(stateDir)
-  if (seen === undefined) {
-    world.err.write(
-      `${stateDir}/signed.json is damaged or belongs to another user, so the age of the list cannot be checked; remove the file\n`,
-    )
+  if (typeof seen === 'string') {
+    world.err.write(`${printable(`${list.fileName} cannot be compared with earlier lists, because ${seen}`)}\n`)
     return EXIT.cannotTell
   }
   const found = proven({ ...list, key }, seen)
-  if (found.refused !== undefined) {
-    world.err.write(`${printable(list.fileName)} ${found.refused}; nothing was changed\n`)
+  const refused = found.refused ?? aheadOf(found.timestampS, world.clock.wallMs())
+  if (found.refused !== undefined || refused !== undefined) {
+    world.err.write(`${printable(list.fileName)} ${refused}; nothing was changed\n`)
     return EXIT.proofFailed
   }
   const { timestampS } = found

@@ -1,15 +1,14 @@
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { type Clock, systemClock, systemRandom } from '../clock.ts'
+import { type Clock, systemClock, systemRandom, type Timer } from '../clock.ts'
 import { type Checked, checkConfig, type Loaded, loadConfig, reloadConfig } from '../config/load.ts'
 import { DEFAULT_CONFIG_FILE, thisAccount } from '../config/paths.ts'
-import type { PolicySource } from '../config/policy-from.ts'
 import type { ListsUse } from '../config/signed-parts.ts'
 import { type Daemon, startDaemon } from '../daemon.ts'
 import { asEnigmError, EnigmError, isBug } from '../errors.ts'
 import { EXIT } from '../exit-codes.ts'
-import { isReadable } from '../files/writing.ts'
+import { isDenied } from '../files/writing.ts'
 import { neverAskedByResolved } from '../listen/bind.ts'
 import { createLog, type LoadPino, type Log } from '../log.ts'
 import { preparePaths, settlePaths, shareRuntime } from '../owned-paths.ts'
@@ -184,6 +183,22 @@ function watchSigned(
 ) {
   const { clock, warn, recheck } = o
   let lists: Promise<ListUpdates> | undefined
+  let again: Timer | undefined
+  let warned: string | undefined
+  let stopped = false
+  /** Saves the time of the policy. A full disk or a wrong clock may be mended later. */
+  const remember = async (loaded: Loaded): Promise<void> => {
+    const { policySignedS } = loaded
+    const { policyFrom, stateDir } = loaded.config
+    if (policyFrom === undefined) return again?.cancel()
+    const { rememberPolicy } = await import('../config/policy-from.ts')
+    const why = rememberPolicy(policyFrom, policySignedS, stateDir, clock.wallMs())
+    if (why !== undefined && why !== warned) warn(`the time of the signed policy ${why}; an older policy would be accepted`)
+    warned = why
+    again?.cancel()
+    if (why === undefined || stopped) return
+    again = clock.setTimer(REMEMBER_AGAIN_MS, () => void remember(loaded))
+  }
   const start = async (): Promise<ListUpdates> => {
     const [{ listUpdates, unfitness }, { serviceLookup }] = await Promise.all([import('./list-updates.ts'), import('./set-lookup.ts')])
     const lookup = (host: string) => {
@@ -197,25 +212,21 @@ function watchSigned(
   const failed = (error: unknown) => warn(`the lists of resolvers are not kept up to date: ${asEnigmError(error).message}`)
   return {
     adopt(loaded: Loaded) {
-      const { policyFrom, sources, stateDir } = loaded.config
-      if (policyFrom !== undefined) void rememberSigned(policyFrom, loaded.policySignedS, stateDir, warn)
+      const { sources } = loaded.config
+      void remember(loaded)
       if (sources !== undefined) lists ??= start()
       lists?.then((started) => started.adopt(loaded)).catch(failed)
     },
-    stop: () => void lists?.then((started) => started.stop()).catch(failed),
+    stop() {
+      stopped = true
+      again?.cancel()
+      void lists?.then((started) => started.stop()).catch(failed)
+    },
   }
 }
 
-async function rememberSigned(
-  source: PolicySource,
-  signedS: number | undefined,
-  stateDir: string,
-  warn: (message: string) => void,
-): Promise<void> {
-  const { rememberPolicy } = await import('../config/policy-from.ts')
-  if (!rememberPolicy(source, signedS, stateDir))
-    warn(`the time of the signed policy could not be remembered in ${stateDir}: an older policy would be accepted`)
-}
+/** Delay before the time of a signed policy that could not be saved is saved again. */
+const REMEMBER_AGAIN_MS = 600_000
 
 /** Replaces a wildcard address by the loopback address. */
 function reachable({ address, port }: { readonly address: string; readonly port: number }): {
@@ -260,8 +271,9 @@ function established(loaded: Loaded): Privileges {
 function settled(privileges: Privileges, { config, files }: Loaded, log: Log): void {
   privileges.settle()
   if (privileges.lost !== undefined) log.warn(privileges.lost)
-  for (const file of files.filter((file) => !isReadable(file)))
-    log.warn(`a reload cannot read ${file}: give user ${config.user} read permission, for example with chgrp and chmod g+r`)
+  const reader = config.user === undefined ? 'the user of this service' : `user ${config.user}`
+  for (const file of files.filter(isDenied))
+    log.warn(`a reload cannot read ${file}: give ${reader} read permission, for example with chgrp and chmod g+r`)
 }
 
 /** Why this service may not write the audit log; undefined: it may, or writes none. */

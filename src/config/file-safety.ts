@@ -10,6 +10,8 @@ import { MAX_OCTETS } from './jsonc.ts'
  */
 export interface FileReading {
   readonly text?: string
+  /** The octets of `text`, with the byte order mark that a text does not have. */
+  readonly octets?: Uint8Array
   readonly failed?: string
   /** The file does not exist. Not set if permission is denied. */
   readonly absent?: true
@@ -38,7 +40,7 @@ export function guardedFaults(file: string, maxOctets: number): Promise<Omit<Fil
 async function guarded(
   file: string,
   maxOctets: number,
-  use: (handle: FileHandle) => Promise<Pick<FileReading, 'text' | 'failed'>>,
+  use: (handle: FileHandle) => Promise<Pick<FileReading, 'text' | 'octets' | 'failed'>>,
   secret = false,
 ): Promise<FileReading> {
   try {
@@ -69,7 +71,7 @@ function pathFaults(file: string): {
   return { unsafe: faults, ino: stats?.ino, dev: stats?.dev }
 }
 
-async function textOf(handle: FileHandle, maxOctets: number): Promise<Pick<FileReading, 'text' | 'failed'>> {
+async function textOf(handle: FileHandle, maxOctets: number): Promise<Pick<FileReading, 'text' | 'octets' | 'failed'>> {
   const chunks: Buffer[] = []
   let length = 0
   for (;;) {
@@ -79,7 +81,8 @@ async function textOf(handle: FileHandle, maxOctets: number): Promise<Pick<FileR
     if (length > maxOctets) return { failed: `it is larger than ${maxOctets} octets` }
     chunks.push(buffer.subarray(0, bytesRead))
   }
-  return { text: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)) }
+  const octets = Buffer.concat(chunks)
+  return { text: new TextDecoder('utf-8', { fatal: true }).decode(octets), octets }
 }
 
 function reason(error: unknown): string {

@@ -31,7 +31,8 @@ export type Parsed = { readonly value: unknown; readonly problems?: never } | { 
  * duplicate key, a key that would change a prototype, more than MAX_OCTETS octets (UTF-8), and more
  * than 32 levels. `fix`: what to write into an empty file.
  */
-export function parseJsonc(text: string, fix = 'write {} for the defaults'): Parsed {
+export function parseJsonc(written: string, fix = 'write {} for the defaults'): Parsed {
+  const text = written.startsWith('\uFEFF') ? written.slice(1) : written
   if (text.length > MAX_OCTETS || Buffer.byteLength(text) > MAX_OCTETS) {
     return { problems: [`the file is larger than ${MAX_OCTETS} octets; make it smaller`] }
   }

@@ -1,10 +1,9 @@
-import { statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { systemCode } from '../errors.ts'
 import { MAX_SIGNATURE_OCTETS, type MinisignKey, minisignKey } from '../files/minisign.ts'
-import { anyOwner, ownFile, readSmall, readUnlinked } from '../files/reading.ts'
+import { anyOwner, ownFileIn, readSmall, readUnlinked } from '../files/reading.ts'
 import { type Proven, proven, type SeenTimes, seenTimes } from '../files/signed.ts'
-import { giveTo, makeDirectory, replaceFile } from '../files/writing.ts'
+import { giveToOwner, makeDirectory, replaceFile } from '../files/writing.ts'
 import { type ListFormat, likelyFormat, type ReadList, readList } from './list-reading.ts'
 import { fileNameOf } from './source-url.ts'
 import { MAX_LIST_OCTETS } from './stamp-list.ts'
@@ -54,7 +53,7 @@ export interface RawList {
  */
 export function judgeList(source: ListSource, raw: RawList, stateDir: string): ListReading {
   const seen = seenTimes(stateDir)
-  if (seen === undefined) return { refused: UNKNOWN_TIMES }
+  if (typeof seen === 'string') return { refused: `cannot be compared with earlier ones, because ${seen}` }
   const key = minisignKey(source.minisignKey)
   if (key === undefined) return { refused: 'has no valid key in the configuration' }
   const found = provenBy(source, raw, key, seen)
@@ -70,9 +69,6 @@ function emptiness({ format }: ListSource, { data }: RawList): string {
   if (format === undefined || format === likely) return 'holds no entry that can be used'
   return `${likely === 'json' ? 'is JSON' : 'does not begin like JSON'}, but the source has "format": "${format}"`
 }
-
-const UNKNOWN_TIMES =
-  'cannot be compared with earlier ones, because signed.json in the state directory is damaged or belongs to another user; remove it'
 
 function provenBy(source: ListSource, { data, signature }: RawList, key: MinisignKey, seen: SeenTimes): Proven {
   return proven({ data, signature, key, fileName: signedName(source), source: sourceName(source) }, seen)
@@ -92,33 +88,38 @@ function signedName({ url, file = '' }: ListSource): string {
 }
 
 /**
- * Writes a list that `judgeList` accepted, and remembers its signing time. Throws the system's
- * error. If the process ends between the two writes, the list is newer than the remembered time;
+ * Writes a list that `judgeList` accepted, and remembers its signing time. Returns a clause if this
+ * failed. If the process ends between the two writes, the list is newer than the remembered time;
  * the next check accepts that.
  */
-export function keepList(source: ListSource, { data, signature = '' }: RawList, signedS: number | undefined, stateDir: string): void {
+export function keepList(
+  source: ListSource,
+  { data, signature = '' }: RawList,
+  signedS: number | undefined,
+  stateDir: string,
+): string | undefined {
   const path = keptFile(stateDir, source)
   const head = Buffer.from(signature)
   const length = Buffer.alloc(4)
   length.writeUInt32BE(head.length)
-  makeDirectory(dirname(path), 0o700)
-  replaceFile(path, Buffer.concat([length, head, data]), 0o600)
+  try {
+    makeDirectory(dirname(path), 0o700)
+    replaceFile(path, Buffer.concat([length, head, data]), 0o600)
+  } catch (error) {
+    return `cannot be saved in ${stateDir} (${systemCode(error) ?? 'unknown error'})`
+  }
+  if (!giveToOwner(stateDir, [dirname(path), path])) return `cannot be given to the owner of ${stateDir}`
   const key = minisignKey(source.minisignKey)
-  if (key !== undefined && signedS !== undefined) seenTimes(stateDir)?.accept(key, sourceName(source), signedS)
-  giveToOwner(stateDir, [dirname(path), path, join(stateDir, 'signed.json')])
-}
-
-/** Gives files to the owner of the state directory, so that root does not lock out the service. */
-export function giveToOwner(stateDir: string, paths: readonly string[]): void {
-  const { uid, gid } = statSync(stateDir)
-  if (process.geteuid?.() !== 0 || uid === 0) return
-  for (const path of paths) if (statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })
+  if (key === undefined || signedS === undefined) return undefined
+  const seen = seenTimes(stateDir)
+  if (typeof seen !== 'string' && seen.accept(key, sourceName(source), signedS)) return undefined
+  return `is in force, but its time could not be saved in ${stateDir}: an older list would be accepted`
 }
 
 /** Reads the last good copy of a source, and checks it like a new list. Never throws. */
 export function keptList(source: ListSource, stateDir: string): ListReading {
   try {
-    const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFile)
+    const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFileIn(stateDir))
     if (octets === undefined)
       return { refused: `was not ${source.url === undefined ? 'read' : 'fetched'} yet; run: enigm-dns resolvers update`, absent: true }
     if (typeof octets === 'string') return { refused: octets }

@@ -18,11 +18,12 @@ import { type HostsFile, lostNames } from './hosts-file.ts'
 import { coveredProblem, listenProblem, listenText, parseListen, type SocketAddress, sameEndpoint, takes } from './listen-address.ts'
 import type { ListConfig } from './lists.ts'
 import { DEFAULT_CONFIG_FILE, defaultStateDir, defaultStatusFile, shippedResolversFile } from './paths.ts'
-import { contradictions } from './policy-contradictions.ts'
+import type { Policy } from './policy.ts'
+import { contradictions, placedContradictions } from './policy-contradictions.ts'
 import { configError, counted, type Problem, quoted } from './problems.ts'
 import { checkRoutes, type ProxyFiles, readProxyFiles } from './proxy-files.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import { combinedPolicy, filesOf, type ListsUse, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
+import { combinedPolicy, filesOf, type ListsUse, policyFiles, signedPolicyOf, withAbsolutePaths, withAppliedLists } from './signed-parts.ts'
 import type { AppliedChange } from './source-lists.ts'
 import { transportProblems } from './transport-problems.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
@@ -201,8 +202,9 @@ async function checkOnce(
     checkRoutes({ configFile: configFile ?? NO_FILE, setFile }, found, routed, collect)
   for (const problem of transportProblems({ file: configFile ?? NO_FILE, setFile }, found, resolvers)) collect(problem)
   if (found.policy !== undefined && set.whole) {
-    for (const { path, message } of contradictions(found, found.policy, resolvers, use))
-      collect({ file: configFile ?? NO_FILE, path, message })
+    const find = (policy: Policy) => contradictions(found, policy, resolvers, use)
+    for (const problem of placedContradictions(policyFiles(configFile ?? NO_FILE, signedParts, signed), found.policy, find))
+      collect(problem)
   }
   const hosts = await hostsOf(found, base, collect)
   const lists = await listsOf(found, base, collect)

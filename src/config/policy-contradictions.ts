@@ -3,7 +3,7 @@ import { LINK } from './forwarding.ts'
 import { operatorCount } from './operators.ts'
 import { contradictedPaths, weakerPathRules } from './path-contradictions.ts'
 import { type Policy, type PolicyRules, rulesAt, SHAPING_PROFILES, strictestVpn } from './policy.ts'
-import { quoted } from './problems.ts'
+import { type Problem, quoted } from './problems.ts'
 import type { ConfigFile } from './settings.ts'
 import { offers, type TrustedResolver } from './trusted-set.ts'
 
@@ -66,6 +66,35 @@ export function contradictions(
   }
   return found
 }
+
+/** The files of the rules: that of the configuration, and that of a signed policy. */
+interface PolicyFiles {
+  readonly file: string
+  readonly signed: { readonly file: string; readonly policy: Policy } | undefined
+}
+
+/** The contradictions of `policy`, each with the file of the rule. See `contradictions`. */
+export function placedContradictions(
+  { file, signed }: PolicyFiles,
+  policy: Policy,
+  find: (policy: Policy) => readonly Contradiction[],
+): readonly Problem[] {
+  const theirs = new Set(signed === undefined ? [] : find(signed.policy).map(placeOf))
+  // The networks of the signed policy come first.
+  const before = signed?.policy.networks?.length ?? 0
+  const own = (path: string) => path.replace(/^policy\.networks\[(\d+)\]/, (_, i) => `policy.networks[${Number(i) - before}]`)
+  return find(policy).map((one) =>
+    signed !== undefined && theirs.has(placeOf(one))
+      ? {
+          file: signed.file,
+          path: one.path.replace(/^policy\./, ''),
+          message: `${one.message} (a rule of the signed policy: only its signer can change it)`,
+        }
+      : { file, path: own(one.path), message: one.message },
+  )
+}
+
+const placeOf = ({ path, message }: Contradiction) => `${path} ${message}`
 
 /** Finds zones in `allowCleartext` that the policy does not allow. */
 function unencrypted({ allowCleartext }: Facts, policy: Policy): readonly Contradiction[] {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import * as v from 'valibot'
 import { minisignKey } from '../files/minisign.ts'
-import { proven, seenTimes } from '../files/signed.ts'
+import { aheadOf, proven, seenTimes } from '../files/signed.ts'
 import { type CollectProblem, documentOf } from './documents.ts'
 import { readGuarded } from './file-safety.ts'
 import { signatureOf } from './kept-lists.ts'
@@ -37,12 +37,13 @@ export async function signedPolicy(
   const seen = seenTimes(stateDir)
   if (raw === undefined || key === undefined) return undefined
   const refuse = (message: string) => void collect({ file, path: '', message })
-  if (seen === undefined) {
-    refuse(`cannot be compared with earlier ones, because signed.json in ${stateDir} is damaged or belongs to another user; remove it`)
+  if (typeof seen === 'string') {
+    refuse(`cannot be compared with earlier ones, because ${seen}`)
     return undefined
   }
   const signed = {
-    data: Buffer.from(reading.text ?? ''),
+    // Not the text: it has no byte order mark.
+    data: reading.octets ?? Buffer.alloc(0),
     signature: signatureOf(`${file}.minisig`),
     key,
     fileName: basename(file),
@@ -62,10 +63,23 @@ export async function signedPolicy(
 /** The name under which the signing time of the policy is remembered (`SeenTimes`). */
 const SOURCE_NAME = 'policyFrom'
 
-/** Remembers the signing time of the policy in force. Older policies are refused from now on. */
-export function rememberPolicy({ minisignKey: keyText }: PolicySource, signedS: number | undefined, stateDir: string): boolean {
+/**
+ * Remembers the signing time of the policy in force. Older policies are refused from now on.
+ * Returns a clause if this failed.
+ */
+export function rememberPolicy(
+  { minisignKey: keyText }: PolicySource,
+  signedS: number | undefined,
+  stateDir: string,
+  wallMs: number,
+): string | undefined {
   const key = minisignKey(keyText)
-  return key === undefined || signedS === undefined || seenTimes(stateDir)?.accept(key, SOURCE_NAME, signedS) === true
+  if (key === undefined || signedS === undefined) return undefined
+  const ahead = aheadOf(signedS, wallMs)
+  if (ahead !== undefined) return `is not remembered: it ${ahead}`
+  const seen = seenTimes(stateDir)
+  if (typeof seen === 'string') return `could not be remembered: ${seen}`
+  return seen.accept(key, SOURCE_NAME, signedS) ? undefined : `could not be remembered in ${stateDir}`
 }
 
 /** The policy of a configuration. `audit` is undefined if the file does not have it. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
-import { ownFile, readUnlinked } from '../files/reading.ts'
-import { makeDirectory, replaceFile } from '../files/writing.ts'
-import { giveToOwner, LISTS_DIRECTORY } from './kept-lists.ts'
+import { ownFileIn, readUnlinked } from '../files/reading.ts'
+import { giveToOwner, makeDirectory, replaceFile } from '../files/writing.ts'
+import { LISTS_DIRECTORY } from './kept-lists.ts'
 import type { EntryChange } from './set-merge.ts'
 
 /**
@@ -34,7 +34,7 @@ export function keepShown(changes: readonly EntryChange[], stateDir: string, { a
 
 function readShown(stateDir: string): ReadonlySet<unknown> {
   try {
-    const octets = readUnlinked(shownFile(stateDir), MAX_OCTETS, ownFile)
+    const octets = readUnlinked(shownFile(stateDir), MAX_OCTETS, ownFileIn(stateDir))
     const found: unknown = octets === undefined || typeof octets === 'string' ? [] : JSON.parse(octets.toString('utf8'))
     return new Set(Array.isArray(found) ? found : [])
   } catch {

@@ -33,6 +33,11 @@ export async function signedPolicyOf({ policyFrom, stateDir }: SignedParts, coll
   return signedPolicy(policyFrom, stateDir, collect)
 }
 
+/** The files that hold rules: that of the configuration, and the signed policy, if there is one. */
+export function policyFiles(file: string, { policyFrom }: SignedParts, signed: SignedPolicy | undefined) {
+  return { file, signed: policyFrom === undefined || signed === undefined ? undefined : { file: policyFrom.file, policy: signed.policy } }
+}
+
 /**
  * The rules in force: the signed rules, with those of the configuration added. `raw`: the content
  * of the configuration file, which says what is written there and what is a default.

@@ -3,7 +3,8 @@ import * as v from 'valibot'
 import { anyOwner, ownFile, readUnlinked } from './reading.ts'
 import { makeDirectory, replaceFile } from './writing.ts'
 
-const MAX_OCTETS = 1 << 20
+/** Limit of one of our small files. */
+export const MAX_PRIVATE_OCTETS = 1 << 20
 
 /**
  * Reads one of our small files. Undefined: it is missing, it does not match `schema`, or another
@@ -11,7 +12,7 @@ const MAX_OCTETS = 1 << 20
  */
 export function readPrivateJson<S extends v.GenericSchema>(file: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    const octets = readUnlinked(file, MAX_OCTETS, ownFile)
+    const octets = readUnlinked(file, MAX_PRIVATE_OCTETS, ownFile)
     if (octets === undefined || typeof octets === 'string') return undefined
     const parsed = v.safeParse(schema, JSON.parse(octets.toString('utf8')))
     return parsed.success ? parsed.output : undefined
@@ -40,7 +41,7 @@ export function writePrivateJson(file: string, value: unknown, outlives: 'the bo
  */
 export function isForeignJson(file: string, schema: v.GenericSchema): boolean {
   try {
-    const octets = readUnlinked(file, MAX_OCTETS, anyOwner)
+    const octets = readUnlinked(file, MAX_PRIVATE_OCTETS, anyOwner)
     if (octets === undefined || octets.length === 0) return false
     return typeof octets === 'string' || !v.safeParse(schema, JSON.parse(octets.toString('utf8'))).success
   } catch {

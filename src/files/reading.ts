@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, type Stats, statSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { systemCode } from '../errors.ts'
 import { type Owners, owners } from './trust.ts'
@@ -111,6 +111,15 @@ export const anyOwner: FileCheck = () => undefined
  * name, and others cannot write it.
  */
 export const ownFile: FileCheck = (found) => ownershipFault(found, owners())
+
+/**
+ * As `ownFile`. For root also a file of the owner of `directory`, to whom a service with a `user`
+ * gave it: they can replace every file there anyway.
+ */
+export function ownFileIn(directory: string): FileCheck {
+  const owner = process.geteuid?.() === 0 ? statSync(directory, { throwIfNoEntry: false })?.uid : undefined
+  return (found) => ownershipFault(found, owners(...(owner === undefined ? [] : [owner])))
+}
 
 /** Accepts a file that only our user or root can have written or read. */
 export const secretFile: FileCheck = (found) =>

@@ -1,7 +1,10 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { isForeignJson, readPrivateJson, writePrivateJson } from './json.ts'
+import { systemCode } from '../errors.ts'
+import { MAX_PRIVATE_OCTETS, writePrivateJson } from './json.ts'
 import { type MinisignKey, verifyMinisign } from './minisign.ts'
+import { ownFileIn, readUnlinked } from './reading.ts'
+import { giveToOwner } from './writing.ts'
 
 /**
  * Checks files that are signed with minisign: whether the signature is valid, and whether a newer
@@ -25,25 +28,49 @@ export interface SeenTimes {
 }
 
 /**
- * Opens the record in a state directory. Undefined: it is damaged or belongs to another user, so
- * nothing is known about earlier files.
+ * Opens the record in a state directory. A clause says why nothing is known about earlier files.
  */
-export function seenTimes(stateDir: string): SeenTimes | undefined {
+export function seenTimes(stateDir: string): SeenTimes | string {
   const file = join(stateDir, FILE)
   const name = ({ id }: MinisignKey, source: string) => `${Buffer.from(id).toString('hex')} ${source}`
-  const read = () => readPrivateJson(file, schema)?.seen ?? {}
-  if (Object.keys(read()).length === 0 && isForeignJson(file, schema)) return undefined
+  const first = recorded(stateDir, file)
+  if (typeof first === 'string') return first
+  const read = () => {
+    const found = recorded(stateDir, file)
+    return typeof found === 'string' ? undefined : found
+  }
   return {
-    lastS: (key, source) => read()[name(key, source)],
-    sources: () => new Set(Object.keys(read()).map((one) => one.slice(one.indexOf(' ') + 1))),
+    lastS: (key, source) => (read() ?? first)[name(key, source)],
+    sources: () => new Set(Object.keys(read() ?? first).map((one) => one.slice(one.indexOf(' ') + 1))),
     accept(key, source, timestampS) {
       const seen = read()
+      if (seen === undefined) return false
       const { [name(key, source)]: _old, ...others } = seen
       const kept = Object.entries(others).slice(-(MAX_SEEN - 1))
-      return writePrivateJson(file, { version: 1, seen: { ...Object.fromEntries(kept), [name(key, source)]: timestampS } })
+      const value = { version: 1, seen: { ...Object.fromEntries(kept), [name(key, source)]: timestampS } }
+      return writePrivateJson(file, value) && giveToOwner(stateDir, [file])
     },
   }
 }
+
+/** The times in a record; none if there is no record. A clause says why it cannot be used. */
+function recorded(stateDir: string, file: string): Readonly<Record<string, number>> | string {
+  try {
+    const octets = readUnlinked(file, MAX_PRIVATE_OCTETS, ownFileIn(stateDir))
+    if (octets === undefined || octets.length === 0) return {}
+    if (typeof octets === 'string') return `${file} ${octets}; make the owner of ${stateDir} its owner`
+    const parsed = v.safeParse(schema, JSON.parse(octets.toString('utf8')))
+    return parsed.success ? parsed.output.seen : damaged(file)
+  } catch (error) {
+    const code = systemCode(error)
+    if (code === undefined) return damaged(file)
+    return code === 'EACCES' || code === 'EPERM'
+      ? `permission to read ${file} is denied (${code}); run this as root or as the owner of ${stateDir}`
+      : `${file} cannot be read (${code})`
+  }
+}
+
+const damaged = (file: string) => `${file} is damaged; remove it, and an older file would be accepted once`
 
 /** A signed file, and what is needed to check it. */
 export interface SignedFile {
@@ -72,6 +99,18 @@ export function proven({ data, signature, key, fileName, source }: SignedFile, s
   if (lastS !== undefined && timestampS !== undefined && timestampS < lastS)
     return { refused: `is older (${day(timestampS)}) than the one that was accepted before (${day(lastS)})` }
   return { timestampS }
+}
+
+/** Above this, a clock here or at the signer is wrong. */
+const MAX_AHEAD_S = 86_400
+
+/**
+ * Why a file that was signed in the future is refused: all later ones would be older. A clause;
+ * undefined: it was not. `wallMs`: the time here.
+ */
+export function aheadOf(timestampS: number | undefined, wallMs: number): string | undefined {
+  if (timestampS === undefined || timestampS <= wallMs / 1000 + MAX_AHEAD_S) return undefined
+  return `was signed in the future (${day(timestampS)}), after which every correct one would be older; set the clock of this host if it is wrong, or have it signed again`
 }
 
 /** Formats a time for people, to the second, in UTC. */

@@ -2,6 +2,7 @@ import * as nodeFs from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { EnigmError, systemCode } from '../errors.ts'
+import { isAbsence } from './reading.ts'
 import { owners, writingFaults } from './trust.ts'
 
 /** The file system calls of this module. Tests can make each of them fail. */
@@ -200,6 +201,21 @@ export function giveTo(path: string, { uid, gid }: { readonly uid: number; reado
   }
 }
 
+/**
+ * Gives files of a directory to its owner, so that root does not lock out the service. Files that
+ * are absent are left out. Returns false if this failed.
+ */
+export function giveToOwner(directory: string, paths: readonly string[]): boolean {
+  try {
+    const { uid, gid } = nodeFs.statSync(directory)
+    if (process.geteuid?.() !== 0 || uid === 0) return true
+    for (const path of paths) if (nodeFs.statSync(path, { throwIfNoEntry: false }) !== undefined) giveTo(path, { uid, gid })
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** An unnamed file in a directory: open(2). Node does not export this flag of Linux. */
 const O_TMPFILE = 0o20000000 | O_DIRECTORY
 /** Writing it shows whether there is space. */
@@ -262,6 +278,16 @@ export function isReadable(path: string): boolean {
     return true
   } catch {
     return false
+  }
+}
+
+/** Whether this process may not read a file that may exist. False: it may, or there is none. */
+export function isDenied(path: string): boolean {
+  try {
+    nodeFs.closeSync(nodeFs.openSync(path, O_RDONLY | O_NONBLOCK))
+    return false
+  } catch (error) {
+    return !isAbsence(error)
   }
 }
 

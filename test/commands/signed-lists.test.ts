@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.ts'
@@ -362,7 +362,14 @@ t.test('a signed policy: the configuration tightens it and never relaxes it', as
   write({ policy: { vpn: 'required' } })
   t.equal((await loadConfig(at('config.json'))).config.policy?.audit, 'required', 'what is not written relaxes nothing')
   write({ usageProfile: 'opportunistic' })
-  t.match((await problems(at('config.json'))).join('\n'), /policy\.minimumUsageProfile: requires strict/, 'and no other setting relaxes it')
+  t.match((await checkConfig(at('config.json'))).problems, [
+    { file: at('org.json'), path: 'minimumUsageProfile', message: /requires strict.* \(a rule of the signed policy: only its signer/ },
+  ])
+  const strictHome = { name: 'home', match: { gateway: '10.0.0.2' }, minimumOperators: 9 }
+  write({ policy: { networks: [strictHome] } })
+  t.match((await checkConfig(at('config.json'))).problems, [
+    { file: at('config.json'), path: 'policy.networks[0].minimumOperators', message: /requires 9 operators/ },
+  ])
   write({})
   writeFileSync(at('org.json'), JSON.stringify({ ...org, vpn: 'off' }))
   t.match(
@@ -373,7 +380,7 @@ t.test('a signed policy: the configuration tightens it and never relaxes it', as
   sign(3000, 'other')
   t.match((await problems(at('config.json'))).join('\n'), /another key signed it/)
   const { rememberPolicy } = await import('../../src/config/policy-from.ts')
-  t.ok(rememberPolicy({ file: at('org.json'), minisignKey: key }, 2000, at('state')))
+  t.equal(rememberPolicy({ file: at('org.json'), minisignKey: key }, 2000, at('state'), Date.now()), undefined)
   sign(1000)
   t.match((await problems(at('config.json'))).join('\n'), /is older \(1970-01-01T00:16:40Z\)/, 'a weaker one of last year is refused')
 })
@@ -473,4 +480,74 @@ t.test('"updates": "apply": what the service reports is what is in force', async
     ],
   })
   updates.stop()
+})
+
+t.test('a byte order mark is part of what was signed, and no fault of a list or a policy', async (t) => {
+  const { at, key, publish, run } = scene(t)
+  publish(`\uFEFF${JSON.stringify({ version: 1, resolvers: [entry('a', '192.0.2.1')] })}`, 1000)
+  const { code, out } = await run('update')
+  t.equal(code, 0, out)
+  t.match(out, /public: 1 entry/)
+  writeFileSync(at('org.json'), '\uFEFF{ "vpn": "preferred" }')
+  execFileSync('minisign', ['-S', '-s', at('key.sec'), '-m', at('org.json')], { stdio: 'ignore' })
+  writeFileSync(
+    at('config.json'),
+    JSON.stringify({ resolvers: 'set.json', stateDir: 'state', policyFrom: { file: 'org.json', minisignKey: key } }),
+  )
+  t.match((await loadConfig(at('config.json'))).config.policy, { vpn: 'preferred' })
+})
+
+t.test('a list that was signed in the future is refused, and correct ones are accepted after it', async (t) => {
+  const { at, key, publish, run } = scene(t)
+  publish(OLD, 9_999_999_999)
+  const refused = await run('update')
+  t.equal(refused.code, 4)
+  t.match(refused.out, /public was signed in the future \(2286-11-20T17:46:39Z\), .* set the clock of this host if it is wrong/)
+  t.equal((await run('import', at('list.md'), '--minisign-key', key)).code, 4)
+  publish(OLD, 2000)
+  t.equal((await run('update')).code, 0)
+  const { rememberPolicy } = await import('../../src/config/policy-from.ts')
+  const source = { file: at('org.json'), minisignKey: key }
+  t.match(rememberPolicy(source, 9_999_999_999, at('state'), Date.now()), /is not remembered: it was signed in the future/)
+})
+
+t.test(
+  'a record of earlier lists that cannot be read is not called damaged',
+  { skip: process.geteuid?.() === 0 && 'runs as root' },
+  async (t) => {
+    const { at, publish, run } = scene(t)
+    publish(OLD, 1000)
+    t.equal((await run('update')).code, 0)
+    chmodSync(join(at('state'), 'signed.json'), 0)
+    const { out } = await run('update')
+    t.match(out, /permission to read .*signed\.json is denied \(EACCES\)/)
+  },
+)
+
+t.test(
+  'root reads and keeps the record of a service that runs as another user',
+  { skip: process.geteuid?.() !== 0 && 'needs root' },
+  async (t) => {
+    const { at, publish, run } = scene(t)
+    mkdirSync(at('state'), { mode: 0o700 })
+    chownSync(at('state'), 1234, 1234)
+    publish(OLD, 2000)
+    const first = await run('update')
+    t.equal(first.code, 0, first.out)
+    publish(NEW, 1000)
+    const { code, out } = await run('update')
+    t.equal(code, 4)
+    t.match(out, /is older/)
+    t.equal(statSync(join(at('state'), 'signed.json')).uid, 1234)
+  },
+)
+
+t.test('a list that cannot be saved says why', async (t) => {
+  const { at, publish, run } = scene(t)
+  publish(OLD, 1000)
+  mkdirSync(at('state'), { mode: 0o700 })
+  writeFileSync(join(at('state'), 'resolver-lists'), '')
+  const { code, out } = await run('update')
+  t.equal(code, 1)
+  t.match(out, /public cannot be saved in .*state \(E[A-Z]+\)/)
 })

@@ -19,8 +19,8 @@ async function file(name: string, text: string | Buffer, mode = 0o644): Promise<
 }
 
 t.test('a file of this user is read', async (t) => {
-  t.strictSame(await readGuarded(await file('ok', 'text \u20ac')), { text: 'text \u20ac', unsafe: [] })
-  t.strictSame(await readGuarded(await file('bom', '\ufeff{}')), { text: '{}', unsafe: [] })
+  t.strictSame(await readGuarded(await file('ok', 'text \u20ac')), { text: 'text \u20ac', octets: Buffer.from('text \u20ac'), unsafe: [] })
+  t.strictSame(await readGuarded(await file('bom', '\ufeff{}')), { text: '{}', octets: Buffer.from('\ufeff{}'), unsafe: [] })
   t.equal((await readGuarded(await file('full', 'x'.repeat(MAX_OCTETS)))).text?.length, MAX_OCTETS)
 })
 
