@@ -127,7 +127,7 @@ t.test('a signed policy: a local edit that relaxes it is refused while the servi
     t.match(refused.policy?.rules, [{ rule: 'minimumUsageProfile', verdict: 'met' }], 'the policy stays in force')
     const check = await cli('check', '--offline', '--config', file)
     t.equal(check.code, 2)
-    t.match(check.stderr, /policy\.minimumUsageProfile: (requires strict|is weaker than the signed policy)/)
+    t.match(check.stderr, /minimumUsageProfile: (requires strict|is weaker than the signed policy)/)
     write({})
     await until(daemon, 'the old configuration is accepted again', (status) => !codes(status).includes('reload-refused'))
   }
