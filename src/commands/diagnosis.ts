@@ -32,7 +32,7 @@ export interface Symptoms {
   readonly loaded: Loaded | undefined
   /** Why the configuration cannot be read, as a sentence. */
   readonly unreadable: string | undefined
-  /** A fault of the file of a running service, as a sentence. It keeps its earlier settings. */
+  /** A fault that this command finds in the file of a running service, as a sentence. */
   readonly invalid?: string | undefined
   readonly connectivity: Connectivity
   readonly system: SystemResolver
@@ -133,10 +133,25 @@ function service({ status: { judgement, message, path }, suspended }: Symptoms):
   return remark('service', 'bad', message, 'Start the service, or name its file: enigm-dns status --file FILE.')
 }
 
-function configFile({ invalid }: Symptoms): readonly Remark[] {
+/** Only the service knows whether it accepted the file: it may run with another Node. */
+function configFile({ invalid, status: { document, judgement } }: Symptoms): readonly Remark[] {
   if (invalid === undefined) return []
-  const message = `The configuration file is not valid, and the service keeps its earlier settings: ${invalid}`
-  return [remark('service', 'bad', message, 'Correct the file (enigm-dns check shows each fault), then run: enigm-dns reload')]
+  const correct = 'Correct the file (enigm-dns check shows each fault), then run: enigm-dns reload'
+  if (document === undefined || judgement !== 'current')
+    return [remark('service', 'bad', `The configuration file is not valid: ${invalid}`, correct)]
+  if (document.signals.service.reasons.some(({ code }) => code === 'reload-refused'))
+    return [
+      remark('service', 'bad', `The configuration file is not valid, and the service keeps its earlier settings: ${invalid}`, correct),
+    ]
+  const message = `This command cannot use the configuration file, but the service reports no refused reload: ${invalid}`
+  return [
+    remark(
+      'service',
+      'warn',
+      message,
+      `If the service runs with another Node than this command (${process.version}), run this with that Node. Otherwise: ${correct}`,
+    ),
+  ]
 }
 
 const RULES = 'See policy.rules in enigm-dns status --json: the rule that is not met says why.'
@@ -221,7 +236,7 @@ function network({ connectivity: { ipv4, ipv6, mtu }, loaded, links: found }: Sy
 function links({ links: found, loaded, unreadable, invalid }: Symptoms): readonly Remark[] {
   if (unreadable !== undefined)
     return [remark('links', 'unknown', `Not tried: ${unreadable}`, 'Run this as root, or as the user of the service.')]
-  if (invalid !== undefined) return [remark('links', 'unknown', 'Not tried: the configuration file is not valid.')]
+  if (invalid !== undefined) return [remark('links', 'unknown', 'Not tried: this command cannot use the configuration file.')]
   if (found === undefined) return [remark('links', 'unknown', 'Not tried (--offline).')]
   const over = (transport: Transport) => found.filter((f) => f.transport === transport)
   const blocked = (finding: Finding) => codesOf(finding).some(looksBlocked)

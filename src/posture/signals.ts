@@ -4,6 +4,7 @@ import { TRANSPORTS } from '../transports.ts'
 import { pathReasons } from './path-rules.ts'
 import { exposedZones, failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
+import { sourceReasons } from './source-reasons.ts'
 import type { CoverTrouble } from './state.ts'
 import type {
   ResolverInput,
@@ -372,23 +373,6 @@ function listReasons(faults: VerdictInput['listFaults']): readonly Reason[] {
     ...(of(true).length === 0 ? [] : [reason('list-missing', of(true))]),
     ...(of(false).length === 0 ? [] : [reason('list-outdated', of(false))]),
   ]
-}
-
-function sourceReasons(seen: VerdictInput['sources']): readonly Reason[] {
-  return (seen?.sources ?? [])
-    .slice(0, 4)
-    .flatMap(({ id, why, changes }) => [
-      ...(changes.length === 0 ? [] : [reason('list-changes', { list: id, ...byEffect(changes) })]),
-      ...(why === undefined ? [] : [reason('list-refused', { list: id, why })]),
-    ])
-}
-
-type SeenChanges = NonNullable<VerdictInput['sources']>['sources'][number]['changes']
-
-/** The ids of resolvers whose changes wait for a person (`ids`), and of those in force. */
-function byEffect(changes: SeenChanges): { readonly ids: readonly string[]; readonly applied: readonly string[] } {
-  const ids = (inForce: boolean) => [...new Set(changes.filter(({ applied = false }) => applied === inForce).map(({ id }) => id))]
-  return { ids: ids(false), applied: ids(true) }
 }
 
 function lateness(lateMs: number): readonly Reason[] {

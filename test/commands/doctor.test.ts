@@ -156,6 +156,28 @@ t.test('a proxy is down: it is named instead of the resolvers that fail because 
   t.match(policy, { state: 'bad', code: 'hop-down', message: /The proxy "tor" cannot be reached/, mend: /^Start it/ })
 })
 
+t.test('a file that this command cannot use is a fault only if the service refused it', (t) => {
+  const { wallMs } = at(2000)
+  const writer = { version: '0.1.0', pid: 42, processStart: 'boot:9', heartbeatS: 10 }
+  for (const [more, state, message] of [
+    [
+      [],
+      'warn',
+      /^This command cannot use the configuration file, but the service reports no refused reload: transports: needs Node 24\.$/,
+    ],
+    [[{ type: 'reload.refused', message: 'x' }], 'bad', /^The configuration file is not valid, and the service keeps its earlier settings/],
+  ] as const) {
+    const seen = after([started, ...more])
+    const document = report(seen.state, verdictOn(seen.state, 2000), writer, { entries: 0, bytes: 0, maxBytes: 1 }, wallMs)
+    const status = judgeText('/run/status.json', JSON.stringify(document), { wallMs, isSame: () => true })
+    const invalid = 'transports: needs Node 24.'
+    const symptoms = { status, invalid, connectivity: healthy, system: ours, listeners: [], wallMs } as unknown as Symptoms
+    const found = about(diagnose(symptoms), 'service').find((one) => one.message.includes(invalid))
+    t.match(found, { state, message, mend: /enigm-dns check shows each fault/ })
+  }
+  t.end()
+})
+
 t.test('port 853 closed and DoH open: the network blocks DoT', async (t) => {
   const links = about(await remarks(t, { dotPort: await freePort() }), 'links')
   t.ok(links.some((r) => r.state === 'warn' && /seems blocked/.test(r.message)))
@@ -200,11 +222,11 @@ t.test('a running service with a file that is no longer valid: that is one line,
     const fault = about(all, 'service').find(({ message }) => message.includes('is not valid'))
     t.match(fault, {
       state: 'bad',
-      message: /^The configuration file is not valid, .*earlier settings: .*: .* \(and 1 other fault\)\.$/,
+      message: /^The configuration file is not valid: .*: .* \(and 1 other fault\)\.$/,
       mend: /enigm-dns reload$/,
     })
     t.equal(about(all, 'listener').length, 2, 'the listeners of the service were asked')
-    t.match(about(all, 'links'), [{ state: 'unknown', message: /not valid/ }])
+    t.match(about(all, 'links'), [{ state: 'unknown', message: /cannot use the configuration file/ }])
     t.equal(about(all, 'network').length, 1)
     t.equal(nextCommand(fault === undefined ? [] : [fault], { running: undefined, installed: true, managed: true }), 'enigm-dns check')
   }
