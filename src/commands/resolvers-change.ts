@@ -64,7 +64,7 @@ export async function removeEntry(ids: readonly string[], options: SetOptions, w
     const message = `${id} is the relay of ${behind.join(', ')}; remove it there first, or remove both; nothing was changed`
     throw configError([{ file: chosen.file, path: '', message }])
   }
-  const named = ids.filter((id) => chosen.inUse?.has(keyOf('resolvers', id)) === true && chosen.loaded?.config.use.includes(id))
+  const named = [...unique].filter((id) => chosen.inUse?.has(keyOf('resolvers', id)) === true && chosen.loaded?.config.use.includes(id))
   await saveSet(
     set,
     (['resolvers', 'relays'] as const).reduce((text, kind) => removeEntries(text, kind, unique), set.text),
@@ -94,13 +94,23 @@ export async function exportEntry(id: string, options: ExportOptions, world: Set
   return stamps.length > 0 ? EXIT.good : EXIT.notAsWished
 }
 
-/** What a stamp cannot contain, as sentences. */
+/** What a stamp cannot contain, as sentences with the effect for those who use the stamp. */
 function lostIn({ value }: SetEntry): readonly string[] {
   const has = (key: string) => Array.isArray(value[key]) && value[key].length > 0
-  return [
-    ...(has('spkiPins')
-      ? ['A stamp contains no pins of keys (spkiPins): with this stamp, only the certificate authorities prove the identity.']
-      : []),
-    ...(value.caFile === undefined ? [] : ['A stamp contains no private CA (caFile): without the CA, the certificate is refused.']),
+  const places = Object.values(Object(value.transports) as object).map((place) => Object(place) as object)
+  const inPlace = (key: string) => places.some((place) => Object.hasOwn(place, key))
+  const lost: readonly (readonly [lost: boolean, sentence: string])[] = [
+    [has('spkiPins'), 'no pins of keys (spkiPins): with this stamp, only the certificate authorities prove the identity.'],
+    [value.caFile !== undefined, 'no private CA (caFile): without the CA, the certificate is refused.'],
+    [
+      inPlace('relay'),
+      'no relay: without one, a resolver for DNSCrypt is asked directly and sees your address, and one for ODoH is not used.',
+    ],
+    [inPlace('config'), 'no key of an ODoH resolver (config): it must be fetched first.'],
+    [has('via'), 'no route (via): without it, the resolver is reached as "via" of the configuration says, and perhaps directly.'],
+    [value.tls !== undefined, 'no rules for TLS (tls): older versions or other groups may be accepted.'],
+    [value.probe !== undefined, 'no probe: the resolver is tested with a query for the root.'],
+    [value.addresses.some((one) => one.endsWith('.onion')), 'no address of an onion service: whoever has the stamp must look the name up.'],
   ]
+  return lost.flatMap(([is, sentence]) => (is ? [`A stamp contains ${sentence}`] : []))
 }

@@ -82,9 +82,10 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
-  return missing.length + left.length + beyond.length > 0 || found.every(({ reading }) => reading.refused !== undefined)
-    ? EXIT.notAsWished
-    : EXIT.good
+  // Whoever names ids waits for nothing else.
+  const isRefused = ({ reading }: ListedChanges) => reading.refused !== undefined
+  const unread = ids.length === 0 ? found.some(isRefused) : found.every(isRefused)
+  return unread || missing.length + left.length + beyond.length > 0 ? EXIT.notAsWished : EXIT.good
 }
 
 /** Rejects with an EnigmError `config` if the state directory cannot be written. */

@@ -148,7 +148,9 @@ export async function pinResolver(id: string, options: PinOptions, world: SetWor
   const by = `(${certificate.name}, by ${certificate.issuer})`
   const outcome = isThere
     ? `has the pin ${seen.join(' and ')} already ${by}: nothing was changed`
-    : `is accepted only with the key ${certificate.spkiPin} from now on ${by}`
+    : pins.size === 1
+      ? `is accepted only with the key ${certificate.spkiPin} from now on ${by}`
+      : `is accepted only with one of the keys ${[...pins].join(', ')} from now on; it shows ${certificate.spkiPin} ${by}`
   world.out.write(`${printable(`${chosen.file}: ${id} ${outcome}.`)}\n`)
   if (pins.size < 2)
     world.out.write(

@@ -121,7 +121,10 @@ export function keptList(source: ListSource, stateDir: string): ListReading {
   try {
     const octets = readUnlinked(keptFile(stateDir, source), MAX_LIST_OCTETS + MAX_SIGNATURE_OCTETS + 4, ownFileIn(stateDir))
     if (octets === undefined)
-      return { refused: `was not ${source.url === undefined ? 'read' : 'fetched'} yet; run: enigm-dns resolvers update`, absent: true }
+      return {
+        refused: `was not ${source.url === undefined ? 'read' : 'fetched'} yet, or was always refused; this says why: enigm-dns resolvers update`,
+        absent: true,
+      }
     if (typeof octets === 'string') return { refused: octets }
     const length = octets.length < 4 ? 0 : octets.readUInt32BE(0)
     const signature = octets.toString('utf8', 4, 4 + length)

@@ -442,3 +442,19 @@ t.test('DNSCrypt, its relays and DoQ: kept as the list gives them, and exported 
   t.match((await run('import', join(directory, 'list.md'), '--set', set)).out, /0 added .* 3 already there/)
   t.match((await run('list', '--set', set)).out, /crypt +disabled .* dnscrypt[\s\S]*anon-relay +dnscrypt/)
 })
+
+t.test('export --stamp says what a stamp cannot contain', async (t) => {
+  const { set, run } = scene(t)
+  const dnscrypt = { providerName: '2.dnscrypt-cert.a.example', publicKey: Buffer.alloc(32, 5).toString('base64'), relay: 'anon' }
+  const mine = {
+    ...{ id: 'mine', authenticationDomainName: 'a.example', addresses: ['192.0.2.1'], transports: { dot: {}, dnscrypt } },
+    ...{ tls: { minVersion: 'TLSv1.3' }, probe: { name: 'a.example' }, via: ['tor'] },
+  }
+  const relays = [{ id: 'anon', operator: 'R', type: 'dnscrypt', addresses: ['192.0.2.200'] }]
+  writeFileSync(set, JSON.stringify({ version: 1, resolvers: [mine, { ...mine, id: 'other' }], relays }))
+  const { err } = await run('export', 'mine', '--stamp', '--set', set)
+  for (const lost of [/contains no relay: .* asked directly and sees your address/, /no rules for TLS/, /no probe/, /no route/])
+    t.match(err, lost)
+  const removed = await run('remove', 'mine', 'mine', '--set', set)
+  t.match(removed.out, /removed mine\.\n/)
+})

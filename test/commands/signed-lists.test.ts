@@ -174,6 +174,9 @@ t.test('entries of a set that a person wrote, or that another list maintains, ar
   t.equal(code, 1, 'the other list is not there')
   t.match(out, /public: 3 entries, .* 0 changes wait/)
   t.match(out, /second cannot be read \(ENOENT\)/)
+  const accepted = await run('accept')
+  t.equal(accepted.code, 1, 'not every list was read')
+  t.match(accepted.err, /second was not read yet, or was always refused; this says why: enigm-dns resolvers update/)
 })
 
 t.test('a running service reports what a list would change, once, and what it refused', async (t) => {
