@@ -64,6 +64,21 @@ function follows(text: string, before: ParseError | undefined, error: ParseError
   return before !== undefined && text.slice(before.offset + before.length, error.offset).trim() === ''
 }
 
+/** A string, a comment, or a comma before a closing bracket. */
+const BESIDE_JSON = /"(?:[^"\\\r\n]|\\.)*"|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/|,(?=(?:\s|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/)*[}\]])/g
+
+/**
+ * The value of a text that the program has written from one that `parseJsonc` has accepted.
+ * Undefined: it is not JSON. Much faster, because it does not say what is wrong and where.
+ */
+export function valueOfEdited(text: string): unknown {
+  try {
+    return JSON.parse(text.replace(BESIDE_JSON, (part) => (part.startsWith('"') ? part : part === ',' ? '' : ' ')))
+  } catch {
+    return undefined
+  }
+}
+
 /** Converts "CommaExpected" to "comma expected". */
 function inWords(code: string): string {
   return code.replace(/(?!^)[A-Z]/g, (letter) => ` ${letter}`).toLowerCase()

@@ -40,14 +40,14 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
   let repeated = 0
   for (const { name, stamp } of listed) {
     const entry = entryOf(stamp, idOf(name ?? nameOf(stamp)), list)
-    const content = JSON.stringify([entry.kind, entry.value, 0], (key, value: unknown) => (key === 'id' ? '' : value))
+    const content = JSON.stringify([entry.kind, { ...entry.value, id: '' }])
     if (seen.has(content)) {
       repeated++
       continue
     }
     seen.add(content)
-    const likely = joinKeys(entry).map((key) => joinable.get(key))
-    const at = likely.find((index) => index !== undefined)
+    const keys = joinKeys(entry)
+    const at = keys.map((key) => joinable.get(key)).find((index) => index !== undefined)
     const before = at === undefined ? undefined : entries[at]
     const merged = before === undefined ? undefined : joined(before, entry)
     if (at !== undefined && merged !== undefined) entries[at] = merged
@@ -58,7 +58,7 @@ export function entriesOf(listed: readonly ListedStamp[], list?: string): Gather
       entries.push(next === id ? entry : { ...entry, value: { ...entry.value, id: next } })
     }
     const index = merged === undefined ? entries.length - 1 : (at ?? 0)
-    for (const key of joinKeys(merged ?? entry, entry.value.id)) joinable.set(key, index)
+    for (const key of merged === undefined ? keys : joinKeys(merged, entry.value.id)) joinable.set(key, index)
   }
   return { entries, repeated }
 }

@@ -183,16 +183,18 @@ function lineStart(text: string, offset: number): number {
 
 /** Formats an entry like the shipped set: one line for each key with its whole value. */
 function entryText(entry: object): string {
-  const lines = Object.entries(entry).flatMap(([key, value]) =>
-    value === undefined ? [] : [`      ${JSON.stringify(key)}: ${inline(value)}`],
-  )
+  const lines = Object.entries(entry).flatMap(([key, value]) => (value === undefined ? [] : [`      ${inline(key)}: ${inline(value)}`]))
   return `    {\n${lines.join(',\n')}\n    }`
 }
 
+/** A string that is in JSON as it is, which most strings of a set are. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
 /** Formats JSON on one line, with spaces after colons and commas. */
 function inline(value: unknown): string {
+  if (typeof value === 'string' && PLAIN.test(value)) return `"${value}"`
   if (Array.isArray(value)) return `[${value.map(inline).join(', ')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
-  const parts = Object.entries(value).flatMap(([key, one]) => (one === undefined ? [] : [`${JSON.stringify(key)}: ${inline(one)}`]))
+  const parts = Object.entries(value).flatMap(([key, one]) => (one === undefined ? [] : [`${inline(key)}: ${inline(one)}`]))
   return parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`
 }
