@@ -84,8 +84,20 @@ async function start(name: string): Promise<void> {
   const asked = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   const program = await programWith(asked !== undefined ? [asked] : name === '--version' || name === '-V' ? [] : inGroups())
   endUsageErrorsWith2(program)
+  if (asked === undefined && name !== 'help' && !name.startsWith('-')) elsewhere(program, name)
   // Without this a command that waits for a datagram would end with code 0 and without output.
   await program.parseAsync().finally(keepAlive())
+}
+
+/**
+ * For a word that is no command: names the command that has it as a second word. Its `--help` would
+ * be that of the program, with exit code 0.
+ */
+function elsewhere(program: Command, word: string): void {
+  const owner = program.commands.find(({ commands }) => commands.some((inner) => inner.name() === word))
+  if (owner !== undefined)
+    program.error(`error: unknown command '${word}'\n(Did you mean enigm-dns ${owner.name()} ${word}?)`, { exitCode: EXIT.usage })
+  process.argv.splice(2, process.argv.length, word)
 }
 
 async function programWith(entries: readonly CommandEntry[]): Promise<Command> {

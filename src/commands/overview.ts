@@ -41,7 +41,7 @@ export function inShort(reading: StatusReading | undefined, { running, installed
     if (closed !== undefined) return { state: `${state}: ${closed.says}`, next: next('enigm-dns status') }
     const codes = Object.values(signals).flatMap((signal) => signal.reasons.map(({ code }) => code))
     if (codes.includes('not-proven-yet'))
-      return { state: 'not proven yet: no query was sent since the start', next: next('enigm-dns query example.com') }
+      return { state: 'not proven yet: no query was sent since the start or reload', next: next('enigm-dns query example.com') }
     const said = `${state}: ${SAID[state]}`
     if (state === 'protected' && codes.includes('system-asks-us'))
       return { state: `${said}, and the system uses this service`, next: 'Nothing to do. The evidence: enigm-dns status' }

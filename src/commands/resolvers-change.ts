@@ -1,7 +1,7 @@
 import { entryOf, idOf, nameOf, type SetEntry, stampsOf } from '../config/listed-entries.ts'
 import { configError, quoted } from '../config/problems.ts'
 import { removeEntries } from '../config/set-edit.ts'
-import { acceptable, openSet, saveSet, written } from '../config/set-file.ts'
+import { acceptable, existingSet, openSet, saveSet, written } from '../config/set-file.ts'
 import { mergePlan, sameServer } from '../config/set-merge.ts'
 import { keyOf } from '../config/set-pairs.ts'
 import { readStamp, writeStamp } from '../config/stamps.ts'
@@ -82,7 +82,7 @@ export interface ExportOptions extends SetOptions {
 /** `resolvers export`: returns the exit code. Rejects with an EnigmError `config`. */
 export async function exportEntry(id: string, options: ExportOptions, world: SetWorld): Promise<number> {
   const { file } = await chosenSet(options, world)
-  const entry = (await openSet(file)).entries.find(({ value }) => value.id === id)
+  const entry = (await existingSet(file)).entries.find(({ value }) => value.id === id)
   if (entry === undefined) throw unknownId(id, file)
   if (options.stamp !== true) {
     world.out.write(`${JSON.stringify(written(entry), null, 2)}\n`)

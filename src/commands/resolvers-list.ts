@@ -1,6 +1,6 @@
 import type { SetEntry } from '../config/listed-entries.ts'
 import { counted } from '../config/problems.ts'
-import { openSet } from '../config/set-file.ts'
+import { existingSet } from '../config/set-file.ts'
 import { keyOf } from '../config/set-pairs.ts'
 import { EXIT } from '../exit-codes.ts'
 import { chosenSet, type SetOptions, type SetWorld } from './set-choice.ts'
@@ -13,7 +13,7 @@ export interface ListOptions extends SetOptions {
 /** `resolvers list`: returns the exit code. Rejects with an EnigmError `config`. */
 export async function listEntries(options: ListOptions, world: SetWorld): Promise<number> {
   const { file, inUse } = await chosenSet(options, world)
-  const { entries } = await openSet(file)
+  const { entries } = await existingSet(file)
   const of = (kind: SetEntry['kind']) => entries.filter((entry) => entry.kind === kind)
   if (options.json === true) {
     const resolvers = of('resolvers').map(({ value }) => ({ ...value, inUse: inUse?.has(keyOf('resolvers', value.id)) ?? null }))

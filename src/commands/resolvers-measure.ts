@@ -1,13 +1,16 @@
+import * as v from 'valibot'
+import { domainName } from '../config/fields.ts'
 import type { Loaded } from '../config/load.ts'
 import { configError, quoted } from '../config/problems.ts'
 import { changeEntries, type KeyChanges } from '../config/set-edit.ts'
-import { openSet, saveSet } from '../config/set-file.ts'
+import { existingSet, openSet, saveSet } from '../config/set-file.ts'
 import type { TrustedResolver } from '../config/trusted-set.ts'
 import { EXIT } from '../exit-codes.ts'
 import { advertisedResolvers } from '../system/advertised-resolvers.ts'
 import { TRANSPORTS } from '../transports.ts'
 import { transportsOf } from '../trusted-resolvers.ts'
 import { type Discovery, discover } from './discover.ts'
+import { inAscii } from './query.ts'
 import { type Ranked, rankAll } from './rank.ts'
 import { reach, vpnMissing } from './reach.ts'
 import { unknownId } from './resolvers-import.ts'
@@ -28,9 +31,10 @@ const MAX_RANKED = 200
 
 /** `resolvers rank`: returns the exit code. Rejects with an EnigmError `config`. */
 export async function rankResolvers(ids: readonly string[], options: RankOptions, world: SetWorld): Promise<number> {
+  const names = { signed: testName('--signed', options.signed), broken: testName('--broken', options.broken) }
   const chosen = await chosenSet(options, world)
   const loaded = loadedOf(chosen)
-  const set = await openSet(chosen.file)
+  const set = await existingSet(chosen.file)
   const { file, entries } = set
   const missing = ids.find((id) => !entries.some(({ kind, value }) => kind === 'resolvers' && value.id === id))
   if (missing !== undefined) throw unknownId(missing, file)
@@ -44,11 +48,19 @@ export async function rankResolvers(ids: readonly string[], options: RankOptions
     return EXIT.cannotTell
   }
   const bar = progressBar(resolvers.length, world)
-  const ranked = await rankAll({ ...loaded, resolvers }, options, world, bar)
-  if (options.json === true)
-    world.out.write(`${printableJson({ names: { signed: options.signed, broken: options.broken }, resolvers: ranked }, 2)}\n`)
+  const ranked = await rankAll({ ...loaded, resolvers }, names, world, bar)
+  if (options.json === true) world.out.write(`${printableJson({ names, resolvers: ranked }, 2)}\n`)
   else for (const line of rankText(ranked, wanted.length)) world.out.write(`${printable(line)}\n`)
   return ranked.length > 0 && ranked.every(({ ok }) => ok) ? EXIT.good : EXIT.notAsWished
+}
+
+/** A name of the command line, in ASCII. Throws an EnigmError `config` if it is none. */
+function testName(option: string, given: string): string {
+  const found = v.safeParse(domainName, inAscii(given))
+  if (found.success) return found.output
+  throw configError([
+    { file: 'command line', path: option, message: `must be a domain name, as in "example.com" (found ${quoted(given)})` },
+  ])
 }
 
 function loadedOf({ loaded }: ChosenSet): Loaded {

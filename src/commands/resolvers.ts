@@ -17,7 +17,8 @@ Exit codes:
   0  done    1  not done, or only partly; the output says why
   2  a stamp, a list, a set or the configuration is not valid; nothing was changed
   3  cannot be done here
-  4  a signature is missing, wrong, of another key, or of an older list; nothing was changed
+  4  a signature is missing, wrong, of another key, or of an older list, or a resolver (pin) did not prove its identity;
+     nothing was changed
 
 Examples:
   $ enigm-dns resolvers list

@@ -34,10 +34,13 @@ const MEANING = {
   offline: 'No trusted resolver answers now. Lookups fail; nothing is sent unencrypted.',
 } as const
 
-/** Whether no query was sent since the start. Then `offline` is not an observed failure. */
+/**
+ * Whether no query was sent since the start or the last reload. Then `offline` is not an observed
+ * failure.
+ */
 const isFresh = (d: StatusDocument) =>
   d.state === 'offline' && d.signals.secureNameResolution.reasons.some(({ code }) => code === 'not-proven-yet')
-const FRESH = 'Not proven yet: no query was sent since the start. The first query connects.'
+const FRESH = 'Not proven yet: no query since the start or reload. The next query connects.'
 
 /**
  * Formats the status as one screen, worst first; lines end in \n. Pure. Everything from the file is

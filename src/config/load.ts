@@ -189,7 +189,10 @@ async function checkOnce(
   const setRaw = documentOf(setFile, await readGuarded(setFile), collect, found.resolvers !== undefined, EMPTY_SET)
   const listed = setRaw === undefined ? { sound: [], ids: new Set(), indexOf: new Map(), whole: false } : setOf(setFile, setRaw, collect)
   const { set, applied } = await withAppliedLists(listed, signedParts, overrides.lists)
-  const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, collect)
+  // A faulty setting has its default here, so that nobody chose what is missing.
+  const isFaulty = problems.some(({ path }) => /^(use|transports)\b/.test(path))
+  const unchosen = (problem: Problem) => (isFaulty && problem.path === 'resolvers' ? undefined : collect(problem))
+  const chosen = choose({ configFile: configFile ?? NO_FILE, setFile }, found, set, setRaw !== undefined, unchosen)
   const resolvers = await Promise.all(chosen.all.map((resolver) => withCa(setFile, resolver, collect)))
   const use = chosen.general.map(({ id }) => id)
   checkForwarding(configFile ?? NO_FILE, found, resolvers, listen, collect)

@@ -32,9 +32,12 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
     )
   if (separation !== undefined && config.allowCleartext.length > 0)
     no('separation', `allows no names in cleartext, but allowCleartext contains ${config.allowCleartext.map(quoted).join(', ')}; remove it`)
-  for (const hop of new Map(paths.flatMap(({ hops }) => hops.map((one) => [hopParty(one), one.name]))).entries())
-    if (allowedProxies?.includes(hop[1]) === false)
-      no('allowedProxies', `does not allow ${quoted(hop[1])}, which is on the route to a resolver; take it out of "via" or allow it here`)
+  for (const { name, kind } of new Map(paths.flatMap(({ hops }) => hops.map((one) => [hopParty(one), one]))).values())
+    if (allowedProxies?.includes(name) === false)
+      no(
+        'allowedProxies',
+        `does not allow ${quoted(name)}, which is on the route to a resolver; ${TAKE_OUT[kind.endsWith('-relay') ? 'relay' : 'proxy']} or allow it here`,
+      )
   for (const what of diversity === undefined ? [] : diversity === 'operators' ? OPERATOR : BOTH)
     for (const why of new Set(paths.flatMap((path) => sameOnPath(path, what)?.why ?? [])))
       no('diversity', `requires different ${diversity} on each route, but ${why}; ${DIFFER}`)
@@ -47,6 +50,10 @@ export function contradictedPaths(rules: PolicyRules, config: Facts, resolvers: 
   return found
 }
 
+const TAKE_OUT = {
+  relay: 'take it out of the transports of the resolver ("relay") in the trusted set',
+  proxy: 'take it out of "via"',
+} as const
 const OPERATOR = ['operator'] as const
 const BOTH = ['operator', 'jurisdiction'] as const
 const SEPARATE = 'put a hop of another operator on the route ("via", or an ODoH relay), leave the resolver out of "use", or remove the rule'

@@ -45,6 +45,13 @@ export async function openSet(file: string): Promise<OpenSet> {
   return { file, text: reading.text ?? '', exists: true, entries: entriesIn(found.output), faults }
 }
 
+/** Opens a set that a command only shows. Rejects also if there is none. */
+export async function existingSet(file: string): Promise<OpenSet> {
+  const set = await openSet(file)
+  if (set.exists) return set
+  throw configError([{ file, path: '', message: 'does not exist; name another set, or make it with enigm-dns resolvers add or import' }])
+}
+
 const LISTS: readonly SetList[] = ['resolvers', 'relays']
 
 /** The entries of both lists of a set. */

@@ -179,7 +179,7 @@ export const REASONS = {
   }),
   'not-proven-yet': row<{ closed: boolean }>({
     severity: 'info',
-    doc: 'No resolver has answered since the start, and none has failed.',
+    doc: 'No resolver has answered since the start or the last reload, and none has failed.',
     message: ({ closed }) => (closed ? 'No resolver is asked, because the policy allows no queries.' : 'No resolver has answered yet.'),
     mend: ({ closed }) => (closed ? 'Meet the rule of the policy (policy compliance).' : 'Look up any name: enigm-dns query example.com'),
   }),

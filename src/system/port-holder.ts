@@ -103,6 +103,21 @@ async function ownerOf(inodes: ReadonlySet<string>): Promise<string | undefined>
 async function nameOf(pid: string): Promise<string> {
   const comm = (await readFile(`/proc/${pid}/comm`, 'latin1').catch(() => '')).replace(/\n$/, '')
   const exe = basename(await readlink(`/proc/${pid}/exe`).catch(() => ''))
+  if (/^node/.test(exe) && THREAD_NAMES.includes(comm)) return nodeScript(pid)
   const name = comm.length === COMM_LENGTH && exe.startsWith(comm) ? exe : comm
   return name === '' ? 'a process' : name.replace(/[^\x20-\x7e]/g, '?')
+}
+
+/** The names that Node gives its processes: Node 20, and Node 24. */
+const THREAD_NAMES = ['node', 'MainThread']
+
+/** What a Node process runs, because its own name does not tell it. */
+async function nodeScript(pid: string): Promise<string> {
+  const words = (await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).split('\0')
+  const script = words.slice(1).find((word) => word !== '' && !word.startsWith('-'))
+  if (script === undefined) return 'node'
+  if (/(^|\/)enigm-dns(\/|$)/.test(script)) return 'enigm-dns'
+  return `node ${basename(script)
+    .replace(/[^\x20-\x7e]/g, '?')
+    .slice(0, 40)}`
 }

@@ -466,6 +466,28 @@ t.test('DNSCrypt, its relays and DoQ: kept as the list gives them, and exported 
   t.match((await run('list', '--set', set)).out, /crypt +disabled .* dnscrypt[\s\S]*anon-relay +dnscrypt/)
 })
 
+t.test('commands that show a set say that it does not exist, and rank takes domain names', async (t) => {
+  const { run, directory } = scene(t)
+  const absent = join(directory, 'absent.json')
+  const cases = [
+    ['list', '--set', absent],
+    ['export', 'home', '--set', absent],
+  ]
+  for (const words of cases) {
+    const { code, err } = await run(...words)
+    t.equal(code, 2, words.join(' '))
+    t.match(err, /absent\.json: does not exist; name another set/)
+  }
+  for (const [option, name] of [
+    ['--signed', ''],
+    ['--broken', 'a..b'],
+  ] as const) {
+    const { code, err } = await run('rank', option, name)
+    t.equal(code, 2)
+    t.match(err, new RegExp(`${option}: must be a domain name`))
+  }
+})
+
 t.test('export --stamp says what a stamp cannot contain', async (t) => {
   const { set, run } = scene(t)
   const dnscrypt = { providerName: '2.dnscrypt-cert.a.example', publicKey: Buffer.alloc(32, 5).toString('base64'), relay: 'anon' }

@@ -47,6 +47,15 @@ t.test('unknown arguments exit with 2 for every command, and one line names them
   for (const command of COMMANDS) t.match(await cli(...command.split(' '), '--help'), { code: 0, stdout: /^Usage: /, stderr: '' })
 })
 
+t.test('a word that is no command: that of another command is named, and --help does not make it one', async (t) => {
+  const rank = await cli('rank')
+  t.equal(rank.code, 2)
+  t.match(rank.stderr, /unknown command 'rank'\n\(Did you mean enigm-dns resolvers rank\?\)/)
+  const stamp = await cli('stamp', '--help')
+  t.equal(stamp.code, 2)
+  t.match(stamp.stderr, /unknown command 'stamp'/)
+})
+
 t.test('help NAMES is NAMES --help, for subcommands and for unknown names too', async (t) => {
   t.match(await cli('help', 'system', 'enable'), { code: 0, stdout: /^Usage: enigm-dns system enable/ })
   t.match(await cli('help', 'query'), { code: 0, stdout: /^Usage: enigm-dns query/ })

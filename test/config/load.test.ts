@@ -268,6 +268,9 @@ t.test('an enabled resolver that shares no transport is left out; if none is lef
     /^resolvers: no enabled resolver offers doh; enable one/,
   ])
   t.match(await problemsOf(await withSet(resolver('a', { enabled: false }))), [/^resolvers: no enabled resolver offers dot or doh/])
+  const disabled = await withSet(resolver('a', { enabled: false }))
+  for (const use of [['a', 'a'], 'a']) t.match(await problemsOf({ ...disabled, use }), [/^use/], 'a fault of "use" has no second one')
+  t.equal((await problemsOf({ ...disabled, use: 'a' })).length, 1)
   t.match(await problemsOf(await withSet()), [/^resolvers: contains no enabled resolver/])
 })
 

@@ -65,6 +65,29 @@ t.test('the key of a DNSCrypt provider counts as a pin, where no other transport
   t.match(await problems(t, { pins: 'required' }, both, [entry('c', bare)]), [/requires pins, but "c" has none/])
 })
 
+t.test('a relay that is not allowed is taken out of the trusted set, and not of "via"', async (t) => {
+  const place = { providerName: '2.dnscrypt-cert.a.example', publicKey: Buffer.alloc(32, 1).toString('base64'), relay: 'r' }
+  const dir = t.testdir({
+    'config.json': JSON.stringify({
+      resolvers: 'set.json',
+      transports: ['dnscrypt'],
+      allowDnscryptCertificates: true,
+      policy: { allowedProxies: [] },
+    }),
+    'set.json': JSON.stringify({
+      version: 1,
+      resolvers: [entry('a', { transports: { dnscrypt: place } })],
+      relays: [{ id: 'r', type: 'dnscrypt', operator: 'R', addresses: ['192.0.2.9'], port: 443 }],
+    }),
+  })
+  t.match((await checkConfig(join(dir, 'config.json'))).problems, [
+    {
+      path: 'policy.allowedProxies',
+      message: /does not allow "r", .* take it out of the transports of the resolver \("relay"\) in the trusted set/,
+    },
+  ])
+})
+
 t.test('each contradiction is an error with its path and its fix', async (t) => {
   const cases: readonly [object, object, RegExp, (readonly object[])?][] = [
     [{ minimumUsageProfile: 'strict' }, { usageProfile: 'opportunistic' }, /^policy\.minimumUsageProfile: .*set usageProfile to strict/],

@@ -60,6 +60,12 @@ t.test('a connection is not a listener', { skip }, async (t) => {
   close()
 })
 
+t.test('a Node process is named by what it runs', { skip }, async (t) => {
+  const { port, close } = await udp('127.0.0.1')
+  t.equal(await portHolder('127.0.0.1', port, 'udp'), `node port-holder.test.js (pid ${process.pid})`)
+  close()
+})
+
 t.test('a process whose name would break a log', { skip }, async (t) => {
   const program = `process.title = 'a\\x1b[2J\\nb'
     const s = require('dgram').createSocket('udp4')
