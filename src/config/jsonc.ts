@@ -1,4 +1,4 @@
-import { createScanner, type Node, type ParseError, parseTree, printParseErrorCode, stripComments } from 'jsonc-parser'
+import { createScanner, type Node, type ParseError, parse, parseTree, printParseErrorCode, stripComments } from 'jsonc-parser'
 
 /**
  * Limit of a file. Real configurations are much smaller: a larger one is a mistake or an attack.
@@ -64,8 +64,12 @@ function follows(text: string, before: ParseError | undefined, error: ParseError
   return before !== undefined && text.slice(before.offset + before.length, error.offset).trim() === ''
 }
 
-/** A string, a comment, or a comma before a closing bracket. */
-const BESIDE_JSON = /"(?:[^"\\\r\n]|\\.)*"|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/|,(?=(?:\s|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/)*[}\]])/g
+/**
+ * A string, a comment, or a comma before a closing bracket. What stands between the two is matched
+ * so that no shorter and no longer comment fits.
+ */
+const BESIDE_JSON =
+  /"(?:[^"\\\r\n]|\\.)*"|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/|,(?=(?:\s|\/\/[^\r\n]*(?=[\r\n]|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*[}\]])/g
 
 /**
  * The value of a text that the program has written from one that `parseJsonc` has accepted.
@@ -73,9 +77,11 @@ const BESIDE_JSON = /"(?:[^"\\\r\n]|\\.)*"|\/\/[^\r\n]*|\/\*[\s\S]*?\*\/|,(?=(?:
  */
 export function valueOfEdited(text: string): unknown {
   try {
-    return JSON.parse(text.replace(BESIDE_JSON, (part) => (part.startsWith('"') ? part : part === ',' ? '' : ' ')))
+    return JSON.parse(text.replace(BESIDE_JSON, (part) => (part.startsWith('"') ? part : part === ',' ? '' : ' ')).replace(/^\uFEFF/, ''))
   } catch {
-    return undefined
+    const errors: ParseError[] = []
+    const value: unknown = parse(text, errors, { allowTrailingComma: true })
+    return errors.length > 0 ? undefined : value
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { MAX_OCTETS, parseJsonc } from '../../src/config/jsonc.ts'
+import { MAX_OCTETS, parseJsonc, valueOfEdited } from '../../src/config/jsonc.ts'
 
 t.test('comments and trailing commas are read, and strings that look like either are left alone', async (t) => {
   const text = '// top\n{ "a": [1, 2,], /* in */ "b": "// no /* comment */", "c": {"d": null, "e": true,}, }\n// end'
@@ -114,4 +114,15 @@ t.test('property: never throws for any text', async () => {
     ),
     { numRuns: 500 },
   )
+})
+
+t.test('the fast way gives the same value: comments, trailing commas, line ends, marks in strings', async (t) => {
+  const text =
+    '{ // c "x" }\n "a": ["1,]", "\\"//", /* , } */ 2, /* z * / */ // k ]\n ], "b": {"c": "http://x/*", } , // , ]\n "d": 1, /* } */ "e": 2, // }\n }'
+  for (const one of [text, `\uFEFF${text}`, text.replaceAll('\n', '\r\n'), text.replaceAll('\n', '\r')]) {
+    const whole = parseJsonc(one)
+    t.equal(whole.problems, undefined)
+    t.equal(JSON.stringify(valueOfEdited(one)), JSON.stringify(Reflect.get(whole, 'value')))
+  }
+  t.equal(valueOfEdited('{ "a": 1'), undefined)
 })
