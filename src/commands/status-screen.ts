@@ -148,7 +148,22 @@ function signalLines(label: string, s: ShownSignal, wallMs: number, style: Scree
     if (text.length + 33 <= style.width) return [`${head}${text}`]
   }
   const since = `for ${span(wallMs - Date.parse(s.since))}`
-  return [`${head}${since}`, ...[...s.reasons].sort(bySeverity).flatMap((r) => reasonLines(r, style, tint))]
+  const sorted = [...s.reasons].sort(bySeverity)
+  const kinds = [...new Set(sorted.map(kindOf))].map((kind) => sorted.filter((r) => kindOf(r) === kind))
+  return [`${head}${since}`, ...kinds.flatMap((reasons) => kindLines(reasons, style, tint))]
+}
+
+/** Limit of reasons of one kind: many resolvers may fail for one cause. */
+const MOST_OF_A_KIND = 5
+
+const kindOf = ({ code, severity }: ShownReason) => `${severity} ${code}`
+
+function kindLines(reasons: readonly ShownReason[], style: ScreenStyle, tint: (t: Tint, s: string) => string): string[] {
+  const left = reasons.length - MOST_OF_A_KIND
+  // One line more would take no less space.
+  const shown = left <= 1 ? reasons : reasons.slice(0, MOST_OF_A_KIND)
+  const more = left <= 1 ? [] : [`     and more like these [${printable(reasons[0]?.code ?? '')}]: enigm-dns status --json`]
+  return [...shown.flatMap((r) => reasonLines(r, style, tint)), ...more]
 }
 
 const MARK = { bad: '!!', warn: '! ', info: '- ' } as const

@@ -57,6 +57,23 @@ t.test('the screen of two healthy resolvers, word for word', (t) => {
   t.end()
 })
 
+t.test('of many reasons of one kind, five are shown', (t) => {
+  const document = documentAfter(GOOD)
+  const down = (i: number) => ({ code: 'resolver-down', severity: 'warn', message: `r${i} does not answer (timeout).`, mend: 'Wait.' })
+  const withReasons = (count: number) => {
+    const secureNameResolution = {
+      ...document.signals.secureNameResolution,
+      reasons: Array.from({ length: count }, (_, i) => down(i)),
+    }
+    return statusScreen(read({ ...document, signals: { ...document.signals, secureNameResolution } }), at(9000).wallMs, plain)
+  }
+  const screen = withReasons(24)
+  t.equal(screen.match(/does not answer/g)?.length, 5)
+  t.match(screen, /\n {5}and more like these \[resolver-down\]: enigm-dns status --json\n/)
+  t.equal(withReasons(6).match(/does not answer/g)?.length, 6, 'one more takes no more space than the line that counts it')
+  t.end()
+})
+
 t.test('one of anything is singular', (t) => {
   const document = documentAfter(GOOD)
   const screen = statusScreen(read({ ...document, cache: { ...document.cache, entries: 1 } }), at(9000).wallMs, plain)
