@@ -7,7 +7,7 @@ import { FakeClock, seededRandom } from '../../support/fake-clock.ts'
 import { bytes } from '../../support/messages.ts'
 import { addressRecord, replyTo } from '../../support/replies.ts'
 import { must, type Target } from '../target.ts'
-import { type Outcomes, PROTECTION, REQUESTS, turn } from './fake-connection.ts'
+import { type Outcomes, PROTECTION, REQUESTS, sendAll, turn } from './fake-connection.ts'
 
 /** What a step of an input does; its first octet modulo their number chooses. */
 const STEPS = ['data', 'end', 'reset', 'streams', 'over', 'broken', 'time', 'cancel'] as const
@@ -122,20 +122,7 @@ async function play(steps: Uint8Array, cut: number): Promise<Ran> {
   const watcher = { heard: tell('heard'), draining: tell('draining'), idle: tell('idle'), mismatch: tell('mismatch'), down: tell('down') }
   const established = { address: '127.0.0.1', protection: PROTECTION, handshakeMs: 1, certificate: () => undefined }
   const carrier = new DoqCarrier(established, quic, path, { clock, random: seededRandom(1), watcher })
-  const outcomes = new Array<string | undefined>(REQUESTS.length).fill(undefined)
-  const settle = (i: number, outcome: string) => {
-    must(outcomes[i] === undefined, 'a request is settled once')
-    outcomes[i] = outcome
-  }
-  const sent = REQUESTS.map((request, i) =>
-    carrier.send(request, {
-      answered: ({ wire }) => {
-        must(wire[0] === request[0] && wire[1] === request[1], 'an answer has the ID of its request')
-        settle(i, Buffer.from(wire).toString('hex'))
-      },
-      failed: ({ code }, loss) => settle(i, `${code} ${loss}`),
-    }),
-  )
+  const { outcomes, sent, settle } = sendAll(carrier)
   await turn()
   const work = async () => {
     listener?.datagram(steps)

@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
 import { EnigmError } from '../../../src/errors.ts'
-import type { Carrier, CarrierTools } from '../../../src/link/carriers/carrier.ts'
+import type { Carrier, CarrierTools, Sent } from '../../../src/link/carriers/carrier.ts'
 import type { Connection } from '../../../src/link/dial/connect.ts'
 import type { Authenticated } from '../../../src/resolve.ts'
 import { FakeClock, seededRandom } from '../../support/fake-clock.ts'
@@ -18,6 +18,32 @@ export type Outcomes = readonly (string | undefined)[]
 
 /** What makes the carrier that is fed. */
 export type Make = (connection: Connection<Authenticated>, tools: CarrierTools) => Carrier
+
+/** What became of requests that were sent, and how a test says what became of one. */
+interface Sending {
+  readonly outcomes: (string | undefined)[]
+  readonly sent: readonly Sent[]
+  settle(i: number, outcome: string): void
+}
+
+/** Sends `REQUESTS`. Each must be settled once, with its own answer or an error. */
+export function sendAll(carrier: Pick<Carrier, 'send'>): Sending {
+  const outcomes = new Array<string | undefined>(REQUESTS.length).fill(undefined)
+  const settle = (i: number, outcome: string) => {
+    must(outcomes[i] === undefined, 'a request is settled once')
+    outcomes[i] = outcome
+  }
+  const sent = REQUESTS.map((request, i) =>
+    carrier.send(request, {
+      answered: ({ wire }) => {
+        must(wire[0] === request[0] && wire[1] === request[1], 'an answer has the ID of its request')
+        settle(i, Buffer.from(wire).toString('hex'))
+      },
+      failed: ({ code }, loss) => settle(i, `${code} ${loss}`),
+    }),
+  )
+  return { outcomes, sent, settle }
+}
 
 /**
  * Gives `chunks` to a carrier with requests under way, as its resolver would, then destroys it.
@@ -41,20 +67,7 @@ export async function receive(
     { stream, address: '127.0.0.1', protection: PROTECTION, handshakeMs: 1, protocol: undefined, certificate: () => undefined },
     { clock: new FakeClock(), random: seededRandom(1), watcher },
   )
-  const outcomes = new Array<string | undefined>(REQUESTS.length).fill(undefined)
-  const settle = (i: number, outcome: string) => {
-    must(outcomes[i] === undefined, 'a request is settled once')
-    outcomes[i] = outcome
-  }
-  REQUESTS.forEach((request, i) => {
-    carrier.send(request, {
-      answered: ({ wire }) => {
-        must(wire[0] === request[0] && wire[1] === request[1], 'an answer has the ID of its request')
-        settle(i, Buffer.from(wire).toString('hex'))
-      },
-      failed: ({ code }, loss) => settle(i, `${code} ${loss}`),
-    })
-  })
+  const { outcomes } = sendAll(carrier)
   await turn()
   for (const chunk of chunks) stream.emit('data', chunk)
   const seen = [...outcomes]

@@ -8,6 +8,8 @@ const FORMATS: readonly ListFormat[] = ['auto', 'hosts', 'domains', 'adblock', '
 
 const seed = (format: number, text: string) => Uint8Array.from(Buffer.concat([Buffer.of(format), Buffer.from(text)]))
 
+const formatOf = (input: Uint8Array) => FORMATS[(input[0] ?? 0) % FORMATS.length] ?? 'auto'
+
 /** What a list says, with its lines cut into parts of this size. */
 function read(octets: Uint8Array, format: ListFormat, step: number): string {
   const said: string[] = []
@@ -53,10 +55,16 @@ export const listsTarget: Target = {
     ),
   ],
   timed(input) {
-    read(input.subarray(1), FORMATS[(input[0] ?? 0) % FORMATS.length] ?? 'auto', 65_536)
+    const nothing = () => {}
+    const parser = new ListParser(formatOf(input), { name: nothing, addresses: nothing, clients: nothing, skip: nothing })
+    try {
+      parser.feed(input.subarray(1))
+      parser.end()
+    } catch (error) {
+      if (!(error instanceof EnigmError)) throw error
+    }
   },
   run(input) {
-    const format = FORMATS[(input[0] ?? 0) % FORMATS.length] ?? 'auto'
-    read(input.subarray(1), format, 65_536)
+    read(input.subarray(1), formatOf(input), 65_536)
   },
 }
