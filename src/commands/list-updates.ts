@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Random, Timer } from '../clock.ts'
 import { fileList, judgeList, keepList, keptFile, type ListReading, type ListSource, type RawList } from '../config/kept-lists.ts'
 import type { Checked, Loaded } from '../config/load.ts'
-import type { EntryChange } from '../config/set-merge.ts'
+import { type EntryChange, isWithdrawn } from '../config/set-merge.ts'
 import { keyOf } from '../config/set-pairs.ts'
 import {
   type AppliedChange,
@@ -221,11 +221,10 @@ function seen(loaded: Loaded, outcomes: readonly SourceOutcome[]): SeenSources {
 function appliedChanges({ resolvers, applied = [], config }: Loaded): readonly AppliedChange[] {
   const { sources = [], stateDir, updates } = config
   if (updates !== 'apply') return []
-  const isWithdrawn = ({ change }: AppliedChange) => change.what.includes('withdrawn')
   const isUsed = ({ change }: AppliedChange) => resolvers.some(({ id }) => id === change.id)
   // A withdrawn resolver stays in use if `use` names it.
-  const now = applied.filter((one) => isWithdrawn(one) !== isUsed(one))
-  const next = withLists(resolvers, sources, stateDir).applied.filter((one) => !isWithdrawn(one))
+  const now = applied.filter((one) => isWithdrawn(one.change) !== isUsed(one))
+  const next = withLists(resolvers, sources, stateDir).applied.filter(({ change }) => !isWithdrawn(change))
   return [...now, ...next]
 }
 

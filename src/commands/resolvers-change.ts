@@ -110,7 +110,10 @@ function lostIn({ value }: SetEntry): readonly string[] {
     [has('via'), 'no route (via): without it, the resolver is reached as "via" of the configuration says, and perhaps directly.'],
     [value.tls !== undefined, 'no rules for TLS (tls): older versions or other groups may be accepted.'],
     [value.probe !== undefined, 'no probe: the resolver is tested with a query for the root.'],
-    [value.addresses.some((one) => one.endsWith('.onion')), 'no address of an onion service: whoever has the stamp must look the name up.'],
+    [
+      value.addresses.some((one) => one.endsWith('.onion')),
+      'no address of an onion service: a person who has the stamp must look the name up.',
+    ],
   ]
   return lost.flatMap(([is, sentence]) => (is ? [`A stamp contains ${sentence}`] : []))
 }

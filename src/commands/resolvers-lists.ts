@@ -1,7 +1,7 @@
 import type { Loaded } from '../config/load.ts'
 import { configError, counted } from '../config/problems.ts'
 import { openSet, saveSet, withRoom } from '../config/set-file.ts'
-import type { EntryChange } from '../config/set-merge.ts'
+import { type EntryChange, isWithdrawn } from '../config/set-merge.ts'
 import { keepShown, notShown } from '../config/shown-changes.ts'
 import { soundChanges } from '../config/sound-changes.ts'
 import { faultsOf, type ListedChanges, listedChanges } from '../config/source-lists.ts'
@@ -82,14 +82,14 @@ export async function acceptChanges(ids: readonly string[], options: SetOptions,
     if (reading.refused !== undefined) world.err.write(`${printable(`${source.id} ${reading.refused}`)}\n`)
   if (missing.length > 0) world.err.write(`${printable(`No list changes or adds ${missing.join(', ')}.`)}\n`)
   if (found.some(({ reading }) => reading.refused !== undefined && reading.unproven)) return EXIT.proofFailed
-  // Whoever names ids waits for nothing else.
+  // A person who names ids waits for nothing else.
   const isRefused = ({ reading }: ListedChanges) => reading.refused !== undefined
   const unread = ids.length === 0 ? found.some(isRefused) : found.every(isRefused)
   return unread || missing.length + left.length + beyond.length > 0 ? EXIT.notAsWished : EXIT.good
 }
 
 /** Rejects with an EnigmError `config` if the state directory cannot be written. */
-function noteShown(...[changes, stateDir, how]: Parameters<typeof keepShown>): void {
+function noteShown(changes: readonly EntryChange[], stateDir: string, how: { readonly add: boolean }): void {
   try {
     keepShown(changes, stateDir, how)
   } catch (error) {
@@ -132,11 +132,11 @@ function inWords({ source, reading, change, add }: ListedChanges, outcomes: read
   ]
 }
 
-const isWithdrawn = ({ what }: EntryChange) => what.includes('withdrawn')
 const REMOVE = 'remove its id in the configuration ("use", "forward", "views").'
 
-function changeText({ id, what, keys, before }: EntryChange): string {
-  if (what.includes('withdrawn')) return `${id}: withdrawn: the list no longer has it`
+function changeText(one: EntryChange): string {
+  const { id, what, keys, before } = one
+  if (isWithdrawn(one)) return `${id}: withdrawn: the list no longer has it`
   return `${id}: ${what.join(', ')}: ${JSON.stringify(before)} -> ${JSON.stringify(keys)}`
 }
 

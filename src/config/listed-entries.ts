@@ -154,7 +154,8 @@ function claimsOf({ properties }: Stamp): Readonly<Record<string, unknown>> {
   }
 }
 
-const record = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})
+/** A value as a record. Anything else has no keys. */
+export const record = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})
 const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
 
 /**

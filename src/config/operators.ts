@@ -88,7 +88,7 @@ const NAMELESS = 'nameless'
 
 function marksOf({ authenticationDomainName, addresses, spkiPins, transports: { dnscrypt } }: Operated): readonly string[] {
   const names = [authenticationDomainName, ...(dnscrypt === undefined ? [] : [dnscrypt.providerName])].flatMap(siteOf)
-  // Programs on this host share its addresses, whoever runs what lies behind them.
+  // Programs on this host share its addresses, and anybody may run what lies behind them.
   const outside = addresses.filter((address) => !isLoopback(address) && !isOnion(address))
   return [
     ...(names.length === 0 ? [NAMELESS] : names.map((name) => `name ${name}`)),

@@ -1,6 +1,6 @@
 import { type EntryValue, type SetEntry, unusedId } from './listed-entries.ts'
 import type { KeyChanges, SetList } from './set-edit.ts'
-import { keyOf, nameOf, type Pairing, pairsOf, serverOf } from './set-pairs.ts'
+import { grouped, keyOf, nameOf, type Pairing, pairsOf, serverOf } from './set-pairs.ts'
 
 /** The keys of an entry that a list may change. Only a person changes the others. */
 const CARRIED = ['authenticationDomainName', 'addresses', 'transports', 'spkiPins', 'certHashes', 'type', 'port', 'path', 'claims'] as const
@@ -31,6 +31,9 @@ export interface EntryChange {
   readonly before: KeyChanges
 }
 
+/** Whether the list no longer has the entry. */
+export const isWithdrawn = ({ what }: EntryChange): boolean => what.includes('withdrawn')
+
 /** What to do with each entry of a list. */
 export interface MergePlan {
   readonly add: readonly SetEntry[]
@@ -49,13 +52,7 @@ export function mergePlan(set: readonly SetEntry[], listed: readonly SetEntry[],
 }
 
 function planOf(set: readonly SetEntry[], listed: readonly SetEntry[], pairs: ReadonlyMap<SetEntry, SetEntry>): MergePlan {
-  const places = new Map<string, SetEntry[]>()
-  for (const entry of set)
-    for (const place of placesOf(entry)) {
-      const group = places.get(place)
-      if (group === undefined) places.set(place, [entry])
-      else group.push(entry)
-    }
+  const places = grouped(set, placesOf)
   const used = new Set(set.map(({ kind, value }) => keyOf(kind, value.id)))
   const tried = { resolvers: new Map<string, number>(), relays: new Map<string, number>() }
   const add: SetEntry[] = []

@@ -1,4 +1,4 @@
-import type { EntryValue, SetEntry } from './listed-entries.ts'
+import { type EntryValue, record, type SetEntry } from './listed-entries.ts'
 import type { SetList } from './set-edit.ts'
 
 /**
@@ -68,7 +68,11 @@ function numbered(entry: SetEntry, byId: ReadonlyMap<string, SetEntry>, isOwn: P
   return undefined
 }
 
-function grouped(entries: readonly SetEntry[], keysOf: (entry: SetEntry) => readonly string[]): ReadonlyMap<string, readonly SetEntry[]> {
+/** Entries by each of their keys. */
+export function grouped(
+  entries: readonly SetEntry[],
+  keysOf: (entry: SetEntry) => readonly string[],
+): ReadonlyMap<string, readonly SetEntry[]> {
   const groups = new Map<string, SetEntry[]>()
   for (const entry of entries)
     for (const key of keysOf(entry)) {
@@ -82,8 +86,8 @@ function grouped(entries: readonly SetEntry[], keysOf: (entry: SetEntry) => read
 /** What a list says about the server of an entry, without what only a person adds to it. */
 export function serverOf(entry: SetEntry): string {
   const { addresses, transports, certHashes, type, port, path } = entry.value
-  const places = Object.entries(recordOf(transports)).map(([name, place]) => {
-    const { port: at, path: under, providerName, publicKey } = recordOf(place)
+  const places = Object.entries(record(transports)).map(([name, place]) => {
+    const { port: at, path: under, providerName, publicKey } = record(place)
     return [name, at, under, providerName, publicKey]
   })
   const hashes = Array.isArray(certHashes) ? certHashes.toSorted() : []
@@ -115,5 +119,3 @@ function siblingKeys(entry: SetEntry): readonly string[] {
 
 /** The id of a heading, without the number of a further entry. */
 const stemOf = ({ id }: EntryValue) => id.replace(/-\d+$/, '').slice(0, 58)
-
-const recordOf = (value: unknown) => (typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {})

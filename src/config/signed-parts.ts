@@ -1,10 +1,9 @@
 import { resolve } from 'node:path'
 import { asRecord, type CollectProblem, type SetReading } from './documents.ts'
-import type { ListReading } from './kept-lists.ts'
 import { defaultStateDir } from './paths.ts'
 import type { SignedPolicy } from './policy-from.ts'
 import type { Config, ConfigFile } from './settings.ts'
-import type { AppliedChange } from './source-lists.ts'
+import type { AppliedChange, NewList } from './source-lists.ts'
 
 /**
  * The signed parts of a configuration. Each module is imported only if its part is configured.
@@ -59,7 +58,7 @@ export async function combinedPolicy(
 /**
  * Which lists count: none, or for one source a list that is not kept yet. Otherwise the kept ones.
  */
-export type ListsUse = 'none' | { readonly id: string; readonly reading: ListReading }
+export type ListsUse = 'none' | NewList
 
 /**
  * The set with the changes of signed lists applied, if `updates` is `apply`. `applied`: these

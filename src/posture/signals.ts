@@ -1,10 +1,10 @@
 import { type ErrorCode, type HopCode, type IdentityCode, inDoubt, isAuthenticationFailure, isOfHop } from '../errors.ts'
 import type { Transport } from '../resolve.ts'
 import { TRANSPORTS } from '../transports.ts'
+import { listReasons, sourceReasons } from './list-reasons.ts'
 import { pathReasons } from './path-rules.ts'
 import { exposedZones, failClosed, policyCompliance, ruleVerdicts, vpnAsked, vpnPaths } from './policy-rules.ts'
 import { type Reason, reason, worstFirst } from './reasons.ts'
-import { sourceReasons } from './source-reasons.ts'
 import type { CoverTrouble } from './state.ts'
 import type {
   ResolverInput,
@@ -288,7 +288,7 @@ function proofOld(resolvers: readonly ResolverInput[]): readonly Reason[] {
  */
 function protectedNetwork({ setup, network, system, canary, takeover, bypassFlows }: VerdictInput): SignalDraft | undefined {
   if (network === undefined && system === undefined) return undefined
-  // Whoever may write the configuration cannot add a network to a signed policy.
+  // A person who may write the configuration cannot add a network to a signed policy.
   const unsigned = (setup.policy === undefined ? undefined : setup.policy.unsignedNetworks) ?? []
   const trusted = network?.named !== undefined && !unsigned.includes(network.named)
   const reasons = [
@@ -365,14 +365,6 @@ function service(input: VerdictInput, heartbeatLateMs: number): SignalDraft {
     ...lateness(heartbeatLateMs),
   ]
   return { state: levelOf(reasons), reasons: worstFirst(reasons) }
-}
-
-function listReasons(faults: VerdictInput['listFaults']): readonly Reason[] {
-  const of = (missing: boolean) => faults.filter((fault) => fault.missing === missing)
-  return [
-    ...(of(true).length === 0 ? [] : [reason('list-missing', of(true))]),
-    ...(of(false).length === 0 ? [] : [reason('list-outdated', of(false))]),
-  ]
 }
 
 function lateness(lateMs: number): readonly Reason[] {

@@ -12,7 +12,7 @@ import { type Stamp, writeStamp } from '../../src/config/stamps.ts'
 import type { Event } from '../../src/events.ts'
 import { seenTimes } from '../../src/files/signed.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { resolversRun } from '../support/set-commands.ts'
+import { listsOfService, resolversRun } from '../support/set-commands.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const ALL = { dnssec: true, noLogs: true, noFilter: true }
@@ -426,18 +426,9 @@ t.test('"updates": "apply": a running service keeps no list that leaves no resol
   const { at, publish } = scene(t, { updates: 'apply' })
   writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: [entry('a', '192.0.2.1', { list: 'public' })] }))
   publish(list(['z', stamp('z.example', '192.0.2.99')]), 1000)
-  const clock = new FakeClock()
-  const events: Event[] = []
-  const updates = listUpdates({
-    clock,
-    random: systemRandom,
-    lookup: async () => [],
-    report: (event) => void events.push(event),
-    unfit: async (source, reading) => unfitness(await checkConfig(at('config.json'), { lists: { id: source.id, reading } }), source),
-  })
-  updates.adopt(await loadConfig(at('config.json')))
-  clock.advance(1100)
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  const { events, updates } = await listsOfService(at('config.json'), async (source, reading) =>
+    unfitness(await checkConfig(at('config.json'), { lists: { id: source.id, reading } }), source),
+  )
   t.match(events.at(-1), { sources: [{ state: 'none', why: /^changes resolvers so that no start is possible/ }] })
   t.match((await loadConfig(at('config.json'))).resolvers, [{ id: 'a' }])
   updates.stop()
@@ -448,12 +439,7 @@ t.test('"updates": "apply": what the service reports is what is in force', async
   const owned = [entry('a', '192.0.2.1', { list: 'public' }), entry('b', '192.0.2.2', { list: 'public' }), entry('mine', '192.0.2.3')]
   writeFileSync(at('set.json'), JSON.stringify({ version: 1, resolvers: owned }))
   publish(list(['a', stamp('other.example', '192.0.2.9')]), 1000)
-  const clock = new FakeClock()
-  const events: Event[] = []
-  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
-  updates.adopt(await loadConfig(at('config.json')))
-  clock.advance(1100)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const { events, updates } = await listsOfService(at('config.json'))
   const expected = [
     { id: 'b', what: ['withdrawn'], applied: undefined },
     { id: 'a', what: ['names', 'addresses'], from: /a\.example/, to: /other\.example/, applied: true },

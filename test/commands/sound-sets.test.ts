@@ -8,7 +8,7 @@ import type { Host } from '../../src/commands/running-service.ts'
 import { checkConfig, loadConfig } from '../../src/config/load.ts'
 import type { Event } from '../../src/events.ts'
 import { FakeClock } from '../support/fake-clock.ts'
-import { resolversRun } from '../support/set-commands.ts'
+import { listsOfService, resolversRun } from '../support/set-commands.ts'
 
 const host: Host = { services: () => [], likely: () => [], namespace: () => undefined, uid: process.geteuid?.(), statusFiles: [] }
 const providerName = '2.dnscrypt-cert.a.example'
@@ -224,12 +224,7 @@ t.test('a kept copy that was tampered with is named even if the source cannot be
   t.match(out, /public cannot be read \(ENOENT\)\npublic: the kept copy is not what the key signed/)
   const json = await run('update', '--json')
   t.match(JSON.parse(json.out).sources, [{ why: /cannot be read \(ENOENT\); the kept copy is not what the key signed/ }])
-  const clock = new FakeClock()
-  const events: Event[] = []
-  const updates = listUpdates({ clock, random: systemRandom, lookup: async () => [], report: (event) => void events.push(event) })
-  updates.adopt(await loadConfig(at('config.json')))
-  clock.advance(1100)
-  await new Promise((resolve) => setTimeout(resolve, 50))
+  const { events, updates } = await listsOfService(at('config.json'))
   updates.stop()
   t.match(events.at(-1), { sources: [{ state: 'none', why: /ENOENT.*the kept copy is not what the key signed/ }] })
 })

@@ -36,19 +36,16 @@ export function placesOf(endpoint: Endpoint): ReadonlyMap<string, DnscryptPlace>
   return new Map(places.map((place) => [place.id, place]))
 }
 
-/** All pairs. Each step takes the next address of both, or a later one of the server. */
+/**
+ * All pairs. Each step takes the next address of both. Where that would begin anew, the addresses
+ * of the server are shifted by one.
+ */
 function pairs(relays: readonly string[], servers: readonly string[]): readonly (readonly [string, string])[] {
-  const left = relays.map(() => servers.map((_, at) => at))
+  if (servers.length === 0) return []
+  let period = relays.length
+  while (period % servers.length !== 0) period += relays.length
   return Array.from({ length: relays.length * servers.length }, (_, step): [string, string] => {
-    const own = left[step % relays.length] ?? []
-    const next = step % servers.length
-    const [taken = 0] = own.splice(
-      Math.max(
-        0,
-        own.findIndex((at) => at >= next),
-      ),
-      1,
-    )
-    return [relays[step % relays.length] ?? '', servers[taken] ?? '']
+    const shift = Math.floor(step / period)
+    return [relays[step % relays.length] ?? '', servers[(step + shift) % servers.length] ?? '']
   })
 }

@@ -18,3 +18,12 @@ function byEffect(changes: SeenChanges): { readonly ids: readonly string[]; read
   const ids = (inForce: boolean) => [...new Set(changes.filter(({ applied = false }) => applied === inForce).map(({ id }) => id))]
   return { ids: ids(false), applied: ids(true) }
 }
+
+/** The reasons about lists of names: those that are missing, and those that are old. */
+export function listReasons(faults: VerdictInput['listFaults']): readonly Reason[] {
+  const of = (missing: boolean) => faults.filter((fault) => fault.missing === missing)
+  return [
+    ...(of(true).length === 0 ? [] : [reason('list-missing', of(true))]),
+    ...(of(false).length === 0 ? [] : [reason('list-outdated', of(false))]),
+  ]
+}
