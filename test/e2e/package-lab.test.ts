@@ -17,7 +17,8 @@ const run = promisify(execFile)
 const PACKAGES = 'ENIGM_DNS_TEST_PACKAGES'
 /** Without answers at most, over an upgrade. */
 const GAP_MS = 1000
-const FIRST_ANSWER_MS = 10_000
+/** Thrice what is wanted: alone it takes 4 s, and a neighbour on a slow machine has made it 10. */
+const FIRST_ANSWER_MS = 30_000
 /** Without compression and without Node, on purpose. */
 const AS_BUILT_HERE = 'uses-no-compression-for-data-tarball,uses-no-compression-for-control-tarball,unused-override'
 /** Lintian takes 20 s for Node's binary alone; test/long/package.test.ts leaves it in. */
@@ -116,7 +117,8 @@ async function installed(t: Test, home: Home): Promise<void> {
   await home.get('systemctl start enigm-dns.socket')
   t.equal(await ask(home), TRUSTED)
   const tookMs = installMs + performance.now() - startedMs
-  t.ok(tookMs < FIRST_ANSWER_MS, `${Math.round(tookMs)} ms from the .deb to the first private answer`)
+  t.comment(`${Math.round(tookMs)} ms from the .deb to the first private answer`)
+  t.ok(tookMs < FIRST_ANSWER_MS)
   await home.until('it is ready', 'systemctl -q is-active enigm-dns.service')
   const pid = await home.get('systemctl show -p MainPID --value enigm-dns')
   t.equal(await home.get(`readlink /proc/${pid}/exe`), '/usr/lib/enigm-dns/bin/node', 'the Node that it brings')

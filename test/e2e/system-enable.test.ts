@@ -67,12 +67,12 @@ async function takenOver(t: Test, home: Home, takeOver: string): Promise<void> {
   for (const time of ['first', 'second', 'third']) {
     const startMs = performance.now()
     await home.get(takeOver)
-    await home.until(`back the ${time} time`, 'enigm-dns system status > /dev/null', 5000)
+    await home.until(`back the ${time} time`, 'enigm-dns system status > /dev/null')
     t.comment(`taken over and back in ${Math.round(performance.now() - startMs)} ms`)
   }
   await asksUs(t, home, 'after three take-overs')
   await home.get(takeOver)
-  await home.until('the status says who', "enigm-dns status --json | grep -q 'Three repairs within a minute'", 10_000)
+  await home.until('the status says who', "enigm-dns status --json | grep -q 'Three repairs within a minute'")
   t.match(await system(home, 'status'), { code: 4, says: { enabled: true, proven: false } }, 'given up the fourth time')
   t.match(await system(home, 'enable'), { code: 0 }, 'a person has the last word')
   await asksUs(t, home, 'enabled after a fight')

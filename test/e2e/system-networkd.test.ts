@@ -54,7 +54,7 @@ async function life(t: Test, home: Home): Promise<void> {
     await asksUs(t, home, `after ${what}`)
   }
   await home.get(SET_UP.takeOver)
-  await home.until('back', 'enigm-dns system status > /dev/null', 5000)
+  await home.until('back', 'enigm-dns system status > /dev/null')
   await asksUs(t, home, 'after a take-over')
   await home.reboot('cut')
   await home.connected()

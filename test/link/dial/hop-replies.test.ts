@@ -34,8 +34,16 @@ function cut(octets: Uint8Array, lengths: readonly number[]): readonly Uint8Arra
   return [...pieces, octets.subarray(at)].filter((piece) => piece.length > 0)
 }
 
-/** Octets that begin as a right reply does, and go on in any way. */
+/** A right reply of each kind, by RFC 1928 section 6 and RFC 1929 section 2: some must be taken. */
+const rightReplies = fc.oneof(
+  fc.uint8Array({ minLength: 6, maxLength: 6 }).map((bound) => Uint8Array.of(5, 0, 5, 0, 0, 1, ...bound)),
+  fc.uint8Array({ maxLength: 30 }).map((host) => Uint8Array.of(5, 2, 1, 0, 5, 0, 0, 3, host.length, ...host, 0, 80)),
+  fc.constant(Buffer.from('HTTP/1.1 200 OK\r\n\r\n')),
+)
+
+/** Right replies, octets that begin as one does and go on in any way, and any octets. */
 const replies = fc.oneof(
+  rightReplies,
   fc.uint8Array({ maxLength: 40 }),
   fc.uint8Array({ maxLength: 40 }).map((rest) => Uint8Array.of(5, 0, 5, 0, 0, 1, ...rest)),
   fc.uint8Array({ maxLength: 300 }).map((rest) => Uint8Array.of(5, 2, 1, 0, 5, 0, 0, 3, ...rest)),
