@@ -40,6 +40,9 @@ export class TextRules {
   readonly #taker: RuleTaker
   readonly #format: Exclude<ListFormat, 'rpz'>
   readonly #name = new Uint8Array(256)
+  /** The address of the last hosts line, and what it means: most files have only one. */
+  #lastAddress = new Uint8Array(0)
+  #lastMeaning: AddressMeaning = 'no-address'
 
   constructor(format: Exclude<ListFormat, 'rpz'>, taker: RuleTaker) {
     this.#format = format
@@ -65,12 +68,12 @@ export class TextRules {
 
   /** Reads a hosts line: an address and its names. */
   #hosts(octets: Uint8Array, from: number, word: number, end: number): void {
-    const address = latin1(octets, from, word)
-    if (this.#format === 'domains' || isIP(address) === 0) {
+    const meaning = this.#meaningOf(octets, from, word)
+    if (this.#format === 'domains' || meaning === 'no-address') {
       this.#taker.skip(octets[from] === PIPE ? 'pattern' : 'not-a-name')
       return
     }
-    if (!NOWHERE.has(address)) {
+    if (meaning === 'other') {
       if (this.#isOfThisHost(octets, word, end)) return
       this.#taker.skip('other-address')
       return
@@ -83,6 +86,15 @@ export class TextRules {
       if (OWN_NAMES.has(shortText(octets, nameAt, at))) continue
       this.#give(octets, nameAt, at, 'name', BLOCK)
     }
+  }
+
+  /** A string for each line would be slow: 0.3 s for a million lines. */
+  #meaningOf(octets: Uint8Array, from: number, end: number): AddressMeaning {
+    if (isSame(octets, from, end, this.#lastAddress)) return this.#lastMeaning
+    const address = latin1(octets, from, end)
+    this.#lastAddress = octets.slice(from, end)
+    this.#lastMeaning = isIP(address) === 0 ? 'no-address' : NOWHERE.has(address) ? 'blocked' : 'other'
+    return this.#lastMeaning
   }
 
   /** Whether a hosts line is about the local host or its network, as `ff02::1 ip6-allnodes`. */
@@ -178,7 +190,7 @@ export class TextRules {
   /** If the text is an address or a block of addresses, passes it on and returns true. */
   #addresses(octets: Uint8Array, from: number, end: number, kind: RuleKind): boolean {
     const last = octets[end - 1]!
-    const numeric = (last >= 0x30 && last <= 0x39) || (isColon(octets, from, end) && last !== DOT)
+    const numeric = (last >= 0x30 && last <= 0x39) || (ENDS_IPV6.has(last) && isColon(octets, from, end))
     const cidr = numeric ? parseCidr(latin1(octets, from, end)) : undefined
     if (cidr === undefined) return false
     if (cidr.prefix < (cidr.family === 'ipv4' ? 8 : 16)) this.#taker.skip('whole-domain')
@@ -200,6 +212,9 @@ export class TextRules {
     return 'not-a-name'
   }
 }
+
+/** What the address at the beginning of a hosts line says about its names. */
+type AddressMeaning = 'blocked' | 'other' | 'no-address'
 
 interface Options {
   readonly important: boolean
@@ -238,6 +253,15 @@ function isComment(octets: Uint8Array, from: number, end: number): boolean {
   let at = from
   while (at < end && isBlank(octets[at]!)) at++
   return octets[at] === HASH
+}
+
+/** What an IPv6 address can end with, apart from a digit. */
+const ENDS_IPV6 = new Set(Array.from('abcdefABCDEF:', (character) => character.charCodeAt(0)))
+
+function isSame(octets: Uint8Array, from: number, end: number, other: Uint8Array): boolean {
+  if (end - from !== other.length) return false
+  for (let i = 0; i < other.length; i++) if (octets[from + i] !== other[i]) return false
+  return true
 }
 
 function isColon(octets: Uint8Array, from: number, end: number): boolean {

@@ -65,6 +65,26 @@ ff02::1 ip6-allnodes
   t.end()
 })
 
+t.test('hosts files: the address of a line is judged by itself, whatever the line before has', async (t) => {
+  const addresses = ['0.0.0.0', '0.0.0.00', '0.0.0', '::', '::1', '::2', '127.0.0.1', '127.0.0.11', 'word', '192.168.1.5']
+  const line = fc.constantFrom(...addresses).map((address) => `${address} n.example\n`)
+  const alone = new Map(addresses.map((address) => [address, parsed(`${address} n.example\n`, 'hosts')]))
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 20 }), (lines) => {
+      const { rules, skipped } = parsed(lines.join(''), 'hosts')
+      const expected = lines.map((text) => alone.get(text.split(' ')[0] ?? ''))
+      t.equal(rules.length, expected.filter((one) => one?.rules.length === 1).length)
+      const reasons = expected.flatMap((one, i) => (one?.skipped ?? []).map((text) => `${i + 1} ${text.split(' ')[1]}`))
+      t.strictSame(skipped, reasons)
+    }),
+  )
+  const meant = (kind: (one: ReturnType<typeof parsed> | undefined) => boolean) => addresses.filter((address) => kind(alone.get(address)))
+  t.strictSame(
+    meant((one) => one?.rules.length === 1),
+    ['0.0.0.0', '::', '::1', '127.0.0.1'],
+  )
+})
+
 t.test('lists of names: a bare name, with or without *., covers all below it', (t) => {
   const text = `ads.example
 *.wild.example
