@@ -36,5 +36,7 @@ async function runFile(file, hungS, root) {
   child.stdout.setEncoding('utf8').on('data', (part) => text.push(part))
   const end = await closed
   clearTimeout(hung)
-  return readTap(file, text.join(''), end, (performance.now() - beganMs) / 1000)
+  const { lines, ...result } = readTap(file, text.join(''), end, (performance.now() - beganMs) / 1000)
+  for (const line of lines) console.log(line)
+  return result
 }
