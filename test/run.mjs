@@ -117,7 +117,7 @@ async function runTests() {
   if (files.length === 0) throw new Error(`no test file matches ${words.join(' ')}`)
   const results = await runFiles(files, { jobs: 3, hungS: words.length === 0 ? HUNG_S.usual : HUNG_S.long, root })
   const late = results.filter(({ problem }) => problem !== undefined)
-  const again = late.length > 0 && late.length <= MOST_AGAIN && files.length > 1 && late.every(({ file }) => waitsForRealTime(file))
+  const again = late.length > 0 && late.length <= MOST_AGAIN && files.length > 1 && late.every(({ file }) => dependsOnTime(file))
   if (!again) return add(results)
   console.log(`-- again, alone, since a neighbour can make them late: ${late.map(({ file }) => file).join(' ')}`)
   const alone = await runFiles(
@@ -138,7 +138,7 @@ function add(results) {
   }
 }
 
-/** Whether a compiled test file has deadlines of the real clock, its own or those of a process. */
-function waitsForRealTime(file) {
-  return /performance\.now|sleep\(|until\(|inside(?:Lab|Namespace)\(|startDaemon/.test(readFileSync(join(root, file), 'utf8'))
+/** Whether a compiled test file has limits of time or of CPU, its own or those of a process. */
+function dependsOnTime(file) {
+  return /performance\.now|cpuUsage|sleep\(|until\(|inside(?:Lab|Namespace)\(|startDaemon/.test(readFileSync(join(root, file), 'utf8'))
 }

@@ -11,9 +11,15 @@ export interface Problem {
   readonly message: string
 }
 
-/** Converts valibot's issues to problems of `file`. */
+/** Converts valibot's issues to problems of `file`. A message is made when it is read. */
 export function problemsOf(file: string, issues: readonly v.BaseIssue<unknown>[]): readonly Problem[] {
-  return issues.map((issue) => ({ file, path: pathOf(issue), message: messageOf(issue) }))
+  return issues.map((issue) => ({
+    file,
+    path: pathOf(issue),
+    get message() {
+      return messageOf(issue)
+    },
+  }))
 }
 
 /**
