@@ -11,6 +11,7 @@ import { createAuthority } from '../src/demo/authority.ts'
 import { readOpt } from '../src/dns/edns.ts'
 import type { Event } from '../src/events.ts'
 import type { SystemView } from '../src/host-checks.ts'
+import { directoryOf } from './support/directory.ts'
 import { type DotServer, startDot } from './support/dot-server.ts'
 import { query } from './support/messages.ts'
 import { rcodeOf, udpClient } from './support/real/dns-client.ts'
@@ -41,7 +42,7 @@ interface Look {
  * waits for its first look.
  */
 async function house(t: Test, server: DotServer, settings: object) {
-  const dir = t.testdir({ run: {}, state: {} })
+  const dir = directoryOf(t, { run: {}, state: {} })
   const write = (name: string, text: string) => writeFileSync(join(dir, name), text, { mode: 0o600 })
   write('ca.pem', authority.certificate)
   const load = (of: DotServer, more: object) => {

@@ -7,6 +7,7 @@ import { loadConfig } from '../src/config/load.ts'
 import { startDaemon } from '../src/daemon.ts'
 import { createAuthority } from '../src/demo/authority.ts'
 import type { StatusDocument } from '../src/posture/document.ts'
+import { directoryOf } from './support/directory.ts'
 import { startDot } from './support/dot-server.ts'
 import { query } from './support/messages.ts'
 import { udpClient } from './support/real/dns-client.ts'
@@ -19,7 +20,7 @@ t.test('forget, pause and reload are in the status when they end', async (t) => 
     answer: (q) => replyTo(q, [addressRecord()]),
   })
   t.teardown(() => server.close())
-  const dir = t.testdir({ run: {}, state: {}, 'ads.txt': '||ads.example^\n', 'ca.pem': authority.certificate })
+  const dir = directoryOf(t, { run: {}, state: {}, 'ads.txt': '||ads.example^\n', 'ca.pem': authority.certificate })
   const write = (name: string, value: object) => writeFileSync(join(dir, name), JSON.stringify(value), { mode: 0o600 })
   const load = (id: string, file = 'ads.txt') => {
     const one = { id, authenticationDomainName: 'resolver.test', addresses: [server.host], transports: { dot: { port: server.port } } }

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { createAuthority } from '../../src/demo/authority.ts'
 import { framed } from '../../src/dns/framing.ts'
+import { directoryOf } from '../support/directory.ts'
 import { startDot } from '../support/dot-server.ts'
 import { query } from '../support/messages.ts'
 import { type DaemonSpec, identityOf, RESOLVER_NAME, type RunningDaemon, startDaemon } from '../support/real/daemon.ts'
@@ -162,7 +163,7 @@ t.test('the directory of the status file vanishes', { skip: onlyLinux }, async (
  * it through /proc.
  */
 async function troubled(t: Test, spoil: (root: string, pid: number) => void, mend: (root: string, pid: number) => void): Promise<void> {
-  const dir = t.testdir({ mnt: {} })
+  const dir = directoryOf(t, { mnt: {} })
   const mount = `mount -t tmpfs -o size=64k,mode=755 none ${dir}/mnt && exec "$@"`
   const spec = { ...(await upstream(t)), config: { heartbeatS: 1 }, statusFile: `${dir}/mnt/status.json` }
   const { daemon, udp } = await running(t, { ...spec, under: ['unshare', '-m', 'sh', '-c', mount, 'sh'] })
@@ -270,7 +271,7 @@ t.test('SIGTERM with more pipelined than may be in flight, and with dgram', asyn
 /** A hundred in a full run (KILLS=100). */
 const KILLS = Number(process.env.KILLS ?? 4)
 t.test('SIGKILL under load, repeatedly', { timeout: 600_000 }, async (t) => {
-  const statusDir = t.testdir({})
+  const statusDir = directoryOf(t)
   const statusFile = `${statusDir}/status.json`
   const began = performance.now()
   const { daemon, udp } = await running(t, { ...(await upstream(t)), statusFile, config: { heartbeatS: 1 } })

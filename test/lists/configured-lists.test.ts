@@ -5,13 +5,14 @@ import { nameFromText } from '../../src/dns/name.ts'
 import { synthesise } from '../../src/dns/response.ts'
 import { ConfiguredLists } from '../../src/lists/configured-lists.ts'
 import { questionFor } from '../../src/rules/own-answers.ts'
+import { directoryOf } from '../support/directory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 t.test('no stored answer may be used before the lists of the configuration are read', (t) => {
   const lists = new ConfiguredLists({
     clock: new FakeClock(),
     random: systemRandom,
-    stateDir: t.testdir(),
+    stateDir: directoryOf(t),
     current: () => ({ stages: [], timeoutMs: 1000 }),
     refusal: () => undefined,
     emit() {},

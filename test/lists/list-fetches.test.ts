@@ -13,6 +13,7 @@ import { EnigmError } from '../../src/errors.ts'
 import { Lists } from '../../src/lists/lists.ts'
 import { ListsInForce } from '../../src/rules/lists-in-force.ts'
 import { RulesVersion } from '../../src/rules-version.ts'
+import { directoryOf } from '../support/directory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 t.setTimeout(120_000)
@@ -56,7 +57,7 @@ async function scene(t: Test, more: (key: string) => Partial<ListConfig>, others
   })
   const clock = new FakeClock()
   const inForce = new ListsInForce(new RulesVersion())
-  const stateDir = join(t.testdir(), 'state')
+  const stateDir = join(directoryOf(t), 'state')
   let refusal: EnigmError | undefined
   let lookups = 0
   const open = () =>
@@ -184,7 +185,7 @@ t.test('a list whose SHA-256 is another one is not used', async (t) => {
 })
 
 t.test('a list that cannot be used stops no other one from its first fetch, and is blamed itself', async (t) => {
-  const s = await scene(t, () => ({}), [{ id: 'bad', file: join(t.testdir(), 'missing'), format: 'auto', action: 'block' }])
+  const s = await scene(t, () => ({}), [{ id: 'bad', file: join(directoryOf(t), 'missing'), format: 'auto', action: 'block' }])
   await s.start()
   await s.until('the list', () => s.blocks('one.example') && s.status()?.state === 'in-force')
   await s.until('the end of the fetch', () => s.status()?.fault === undefined)

@@ -10,6 +10,7 @@ import { listMatches, unreadLists } from '../../src/lists/list-matches.ts'
 import { Lists } from '../../src/lists/lists.ts'
 import { ListsInForce } from '../../src/rules/lists-in-force.ts'
 import { RulesVersion } from '../../src/rules-version.ts'
+import { directoryOf } from '../support/directory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 t.setTimeout(120_000)
@@ -19,7 +20,7 @@ t.teardown(() => clearInterval(alive))
 
 /** Lists of files with these texts, read by a thread, under a clock of the test. */
 function scene(t: Test, texts: Readonly<Record<string, string>>) {
-  const dir = t.testdir()
+  const dir = directoryOf(t)
   const clock = new FakeClock()
   const version = new RulesVersion()
   const inForce = new ListsInForce(version)

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import type { Dns64Settings } from '../../src/config/dns64.ts'
 import { createRetention, type RetentionSetup, savedFiles } from '../../src/retention/retention.ts'
 import { askedInPacket, cacheOf, peek } from '../support/caches.ts'
+import { directoryOf } from '../support/directory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { query, response, rr } from '../support/messages.ts'
 
@@ -15,7 +16,7 @@ const keyOf = (name: string) => askedInPacket(query({ name }))
  * Runs of one service after the other: each has a cache of its own, all have the same directories.
  */
 function host(t: Test) {
-  const dir = t.testdir({ run: {}, state: {} })
+  const dir = directoryOf(t, { run: {}, state: {} })
   chmodSync(join(dir, 'state'), 0o700)
   const setup = (persist: Persist, minTtlS = 0, staleMaxS = 0, dns64?: Dns64Settings): RetentionSetup => ({
     resolvers: [],
