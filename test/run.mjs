@@ -104,8 +104,9 @@ function warnOfMissingTools() {
 
 /**
  * Runs the compiled tests and adds their totals to ours. Three at a time, on any machine: most wait
- * more than they compute, and a test that passes only alone is found here, and named. It does not fail the run if it waits for real time:
- * a neighbour that takes the processor for a second is no fault of what is tested.
+ * more than they compute, and a test that passes only alone is found here, and named. If it depends
+ * on time, it does not fail the run: a neighbour that takes the processor for a second is no fault
+ * of what is tested.
  */
 async function runTests() {
   const files = readdirSync(join(root, 'build/test'), { recursive: true })
