@@ -58,10 +58,13 @@ const taskset = cores > 1 ? pathOf('taskset') : undefined
 /** Whether servers and load stand on cores of their own. */
 export const isPinned = taskset !== undefined
 
-/** Moves this process, and so what it starts by `start` without a core, to the core of the load. */
-export function pinSelf(): void {
-  if (taskset !== undefined) execFileSync(taskset, ['-a', '-cp', CORE.load, String(process.pid)], { stdio: 'ignore' })
+/** Moves a running process with all its threads to `on`, a list of cores. */
+export function pin(pid: number, on: string): void {
+  if (taskset !== undefined) execFileSync(taskset, ['-a', '-cp', on, String(pid)], { stdio: 'ignore' })
 }
+
+/** Moves this process, and so what it starts by `start` without a core, to the core of the load. */
+export const pinSelf = () => pin(process.pid, CORE.load)
 
 /**
  * Starts a program on `on`, a list of cores; taskset replaces itself by it, so the child's pid is

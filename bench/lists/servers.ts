@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createReadStream, createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -8,9 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { query } from '../../test/support/messages.ts'
 import { freePort } from '../../test/support/real/server-process.ts'
 import { pathOf, type Tool } from '../../test/support/real/tools.ts'
-import { CORE } from '../children.ts'
+import { CORE, pin } from '../children.ts'
 import { dnsperf } from '../load/dnsperf.ts'
 import { costOf, rssMb } from '../load/process-cost.ts'
+import { median } from '../report/run.ts'
 import { type MadeList, nameOf } from './made-lists.ts'
 
 /** The lists, and where files may be written. */
@@ -184,7 +185,7 @@ const isBlocked = (reply: Uint8Array) =>
 async function blockedUs(pid: number, port: number, { dir, names }: ListScene): Promise<number> {
   const file = join(dir, 'blocked-queries')
   writeFileSync(file, Array.from({ length: ASKED }, (_, i) => `${nameOf((i * 7919) % names)} A\n`).join(''))
-  execFileSync('taskset', ['-a', '-cp', CORE.server, String(pid)], { stdio: 'ignore' })
+  pin(pid, CORE.server)
   const found: number[] = []
   // The first round is left out: compilers of the runtime get its queries for themselves.
   for (let round = 0; round <= ROUNDS; round++) {
@@ -193,5 +194,5 @@ async function blockedUs(pid: number, port: number, { dir, names }: ListScene): 
     if (lost > completed / 1000) throw new Error(`${lost} of ${completed} queries were lost`)
     if (round > 0) found.push((costOf(pid).cpuNs - before) / 1000 / completed)
   }
-  return found.sort((a, b) => a - b)[ROUNDS >> 1] ?? Number.NaN
+  return median(found)
 }
